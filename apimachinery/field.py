@@ -1,0 +1,150 @@
+"""Field paths and field errors, in the words of the original's validation.
+
+Validation functions return lists of FieldError; apimachinery.errors.invalid() draws them into one Status.
+A path is a plain string that has already its final form: "spec.containers[0].ports[1].name", `metadata.labels[a/b]`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+# Cause reasons (metav1.CauseType) and the words that begin an error's text (field.ErrorType.String()).
+_WORDS = {
+    "FieldValueNotFound": "Not found",
+    "FieldValueRequired": "Required value",
+    "FieldValueDuplicate": "Duplicate value",
+    "FieldValueInvalid": "Invalid value",
+    "FieldValueNotSupported": "Unsupported value",
+    "FieldValueForbidden": "Forbidden",
+    "FieldValueTooLong": "Too long",
+    "FieldValueTooMany": "Too many",
+    "InternalError": "Internal error",
+    "FieldValueTypeInvalid": "Invalid value",
+}
+_WITHOUT_VALUE = {"FieldValueRequired", "FieldValueForbidden", "FieldValueTooLong", "InternalError", "FieldValueTooMany"}
+
+
+def child(path: str, *names: str) -> str:
+    """The path of a named child; an empty path has no leading dot."""
+    return ".".join([path, *names]) if path else ".".join(names)
+
+
+def index(path: str, position: int) -> str:
+    """The path of a list item by position."""
+    return f"{path}[{position}]"
+
+
+def key(path: str, name: str) -> str:
+    """The path of a map entry by key."""
+    return f"{path}[{name}]"
+
+
+def draw_value(value: Any) -> str:
+    """A bad value as the original prints it: strings quoted, numbers and booleans plain, the rest as JSON."""
+    if value is None:
+        return "null"
+    if value is True or value is False:
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return go_quote(value)
+    if isinstance(value, int | float):
+        return json.dumps(value)
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+_ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\\": "\\\\", '"': '\\"'}
+
+
+def go_quote(text: str) -> str:
+    """The text as Go's strconv.Quote (%q) prints it."""
+    out = []
+    for char in text:
+        if char in _ESCAPES:
+            out.append(_ESCAPES[char])
+        elif char.isprintable() or char == " ":
+            out.append(char)
+        elif ord(char) < 0x80:
+            out.append(f"\\x{ord(char):02x}")
+        elif ord(char) < 0x10000:
+            out.append(f"\\u{ord(char):04x}")
+        else:
+            out.append(f"\\U{ord(char):08x}")
+    return '"' + "".join(out) + '"'
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing wrong with one field.
+
+    reason: the cause's reason (a key of the original's CauseType). field: the path. value: the offending value, drawn
+    only for the reasons that show one. detail: the text after the value.
+    """
+
+    reason: str
+    field: str
+    value: Any
+    detail: str
+
+    def body(self) -> str:
+        """The text of the cause: everything but the path."""
+        words = _WORDS[self.reason]
+        text = words if self.reason in _WITHOUT_VALUE else f"{words}: {draw_value(self.value)}"
+        return f"{text}: {self.detail}" if self.detail else text
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.body()}"
+
+    def cause(self) -> dict[str, str]:
+        """The error as an entry of Status.details.causes."""
+        out = {"reason": self.reason, "message": self.body()}
+        if self.field:
+            out["field"] = self.field
+        return out
+
+
+def not_found(path: str, value: Any, detail: str = "") -> FieldError:
+    return FieldError("FieldValueNotFound", path, value, detail)
+
+
+def required(path: str, detail: str = "") -> FieldError:
+    return FieldError("FieldValueRequired", path, "", detail)
+
+
+def duplicate(path: str, value: Any, detail: str = "") -> FieldError:
+    return FieldError("FieldValueDuplicate", path, value, detail)
+
+
+def invalid(path: str, value: Any, detail: str) -> FieldError:
+    return FieldError("FieldValueInvalid", path, value, detail)
+
+
+def type_invalid(path: str, value: Any, detail: str) -> FieldError:
+    return FieldError("FieldValueTypeInvalid", path, value, detail)
+
+
+def not_supported(path: str, value: Any, supported: Iterable[str]) -> FieldError:
+    """The supported values are listed in the order given; the original sorts sets, so pass them sorted where it does."""
+    names = ", ".join(go_quote(name) for name in supported)
+    return FieldError("FieldValueNotSupported", path, value, f"supported values: {names}" if names else "")
+
+
+def forbidden(path: str, detail: str) -> FieldError:
+    return FieldError("FieldValueForbidden", path, "", detail)
+
+
+def too_long(path: str, max_length: int) -> FieldError:
+    """max_length: bytes; negative when the limit is not told."""
+    detail = f"may not be more than {max_length} bytes" if max_length >= 0 else "value is too long"
+    return FieldError("FieldValueTooLong", path, "", detail)
+
+
+def too_many(path: str, actual: int, maximum: int) -> FieldError:
+    detail = f"must have at most {maximum} item{'' if maximum == 1 else 's'}" if maximum >= 0 else "has too many items"
+    return FieldError("FieldValueTooMany", path, actual, detail)
+
+
+def internal(path: str, detail: str) -> FieldError:
+    return FieldError("InternalError", path, "", detail)

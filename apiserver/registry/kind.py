@@ -1,0 +1,230 @@
+"""What a kind is: its names, and the hooks with which it takes part in reads and writes. Every hook has a harmless default.
+
+A built-in kind is a subclass with one instance in its group's KINDS (apiserver/kinds/<group>/__init__.py); a custom
+resource becomes one at run time (registry/crd.py). Who calls what, and in which order: registry/store.py. Kinds do no
+I/O of their own; the few that must look at other objects or allocate something get a `Ctx`.
+
+Objects are plain dicts in the API's JSON shape. Hooks that "change" an object change the dict they are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from apimachinery.clock import Clock
+from apimachinery.field import FieldError
+from apimachinery.gvk import Resource, api_version
+
+if TYPE_CHECKING:
+    from apiserver.authn.user import User
+
+Obj = dict[str, Any]
+
+ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+class Reader(Protocol):
+    """How kinds, admission and authorisation look at other stored objects: local, cached, without authorisation."""
+
+    async def get(self, group: str, plural: str, namespace: str | None, name: str) -> Obj | None:
+        """The object in its storage version, decoded afresh (the caller may change it), or None."""
+
+    async def list(self, group: str, plural: str, namespace: str | None = None) -> list[Obj]:
+        """All objects of that resource (in the namespace)."""
+
+
+@dataclass(slots=True)
+class Ctx:
+    """What a hook may know of the request and its server.
+
+    subresource: "" for the object itself. warnings: texts for Warning headers, in order. dry_run: nothing is stored.
+    services: named helpers the server registers (for instance "service-ips"), see apiserver/server.py.
+    """
+
+    user: User
+    clock: Clock
+    reader: Reader
+    version: str
+    namespace: str | None = None
+    subresource: str = ""
+    dry_run: bool = False
+    warnings: list[str] = field(default_factory=list)
+    services: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A table column (metav1.TableColumnDefinition). priority 0 is shown always, greater ones with -o wide."""
+
+    name: str
+    type: str = "string"
+    format: str = ""
+    description: str = ""
+    priority: int = 0
+
+
+NAME_COLUMN = Column("Name", format="name", description="Name must be unique within a namespace.")
+AGE_COLUMN = Column("Age", description="CreationTimestamp is a timestamp representing the server time when this object was created.")
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Where a kind keeps what its scale subresource shows. Paths as in a CRD: ".spec.replicas".
+
+    selector: path of a LabelSelector object, a map (ReplicationController) or a string (CRDs); "" for none.
+    """
+
+    version: str = "v1"
+    spec_replicas: str = ".spec.replicas"
+    status_replicas: str = ".status.replicas"
+    selector: str = ".spec.selector"
+
+
+@dataclass(frozen=True, slots=True)
+class Subresource:
+    """A subresource as discovery shows it, served by handlers/ under its name ("status", "scale", "log", "exec", ...).
+
+    kind/group/version name the type of its body where that differs from the parent's.
+    """
+
+    name: str
+    verbs: Sequence[str] = ("get", "patch", "update")
+    kind: str = ""
+    group: str | None = None
+    version: str = ""
+
+
+STATUS = Subresource("status")
+SCALE = Subresource("scale", kind="Scale", group="autoscaling", version="v1")
+
+
+class Kind:
+    """One kind. Subclasses set the attributes and override the hooks they need; instances are immutable and shared."""
+
+    group: str = ""
+    kind: str = ""
+    plural: str = ""
+    singular: str = ""  # kind.lower() when empty
+    list_kind: str = ""  # kind + "List" when empty
+    namespaced: bool = True
+    short_names: Sequence[str] = ()
+    categories: Sequence[str] = ()
+    versions: Sequence[str] = ("v1",)  # served versions, most preferred first
+    storage_version: str = ""  # versions[0] when empty
+    verbs: Sequence[str] = ALL_VERBS
+    subresources: Sequence[Subresource] = ()
+    scale: Scale | None = None
+    stored: bool = True  # False for kinds that only answer a create (TokenReview, SubjectAccessReview, ...)
+    create_on_update: bool = False  # PUT of a missing object creates it
+    unconditional_update: bool = True  # PUT without resourceVersion is allowed
+    has_generation: bool = False  # metadata.generation counts changes of desired state
+    graceful: bool = False  # deletion honours a grace period (pods)
+    orphan_by_default: bool = False  # default propagation policy
+    ttl: float = 0  # seconds until the store removes an object (events)
+    columns: Sequence[Column] = (NAME_COLUMN, Column("Created At", format="date-time", description=AGE_COLUMN.description))
+    status_fields: Sequence[str] = ("status",)  # top-level fields that only the status subresource writes
+
+    def __init__(self) -> None:
+        self.singular = self.singular or self.kind.lower()
+        self.list_kind = self.list_kind or self.kind + "List"
+        self.storage_version = self.storage_version or self.versions[0]
+
+    # -- names
+
+    @property
+    def group_resource(self) -> str:
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    def resource(self, version: str = "") -> Resource:
+        return Resource(self.group, version or self.storage_version, self.plural, self.kind, self.namespaced)
+
+    def api_version(self, version: str = "") -> str:
+        return api_version(self.group, version or self.storage_version)
+
+    def schema_name(self, version: str) -> str:
+        """The key of the kind's schema in openapi/ (its definition name without a prefix): "apps/v1/Deployment", "v1/Pod"."""
+        return f"{api_version(self.group, version)}/{self.kind}"
+
+    # -- versions
+
+    def convert(self, obj: Obj, source: str, target: str) -> Obj:
+        """The object in another version, apiVersion included. Called only for kinds with several versions."""
+        return {**obj, "apiVersion": api_version(self.group, target)}
+
+    # -- writes, in the order in which the store calls them
+
+    def default(self, obj: Obj, version: str) -> None:
+        """Fill in defaults of that version after decoding; must be idempotent."""
+
+    def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
+        """Clear what a client may not set at creation; the store has cleared status_fields where a status subresource exists."""
+
+    def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        """Carry over what this (sub)resource may not change; the store has already carried over status (or, for
+        ctx.subresource == "status", everything but status and the metadata that may change there) and, if
+        has_generation, will bump the generation when `generation_view` differs."""
+
+    def generation_view(self, obj: Obj) -> Any:
+        """What must change for the generation to be bumped: by default everything but metadata and status_fields."""
+        return {k: v for k, v in obj.items() if k not in ("metadata", "kind", "apiVersion") and k not in self.status_fields}
+
+    async def begin_create(self, ctx: Ctx, obj: Obj) -> None:
+        """Allocate what the object needs (addresses, ports) after admission and before validation."""
+
+    async def begin_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        """As begin_create, for an update."""
+
+    async def after_delete(self, ctx: Ctx, obj: Obj) -> None:
+        """Release what begin_* allocated; called once the object is gone."""
+
+    def validate_name(self, name: str, prefix: bool) -> list[str]:
+        """What is wrong with a name (or with a generateName prefix), as texts. Default: DNS-1123 subdomain."""
+        from apiserver.validation import names
+
+        return names.dns_subdomain(name, prefix)
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        """Everything wrong with a new object, except its metadata (the store checks that first, by validate_name)."""
+        return []
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        """Everything wrong with an update, except metadata. Default: what validate() says of the new object. Dispatch on
+        ctx.subresource for status and others."""
+        return self.validate(ctx, obj)
+
+    def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
+        """Warnings to return with a create (old is None) or an update."""
+        return []
+
+    def canonicalize(self, obj: Obj) -> None:
+        """Bring the object into its canonical form after validation."""
+
+    # -- deletion
+
+    def grace_period(self, obj: Obj, options: Obj) -> int | None:
+        """Seconds of grace for a deletion, None for immediate; only for graceful kinds. May change the object."""
+        return None
+
+    # -- reads
+
+    def selectable_fields(self, obj: Obj) -> dict[str, str]:
+        """Values of the field selectors this kind supports beyond metadata.name and metadata.namespace. Every supported
+        field must be present for every object ("" when unset): an absent field is an unsupported selector."""
+        return {}
+
+    def field_label(self, label: str, value: str, version: str) -> tuple[str, str] | None:
+        """The field selector term to use for a client's, or None if the field is not supported."""
+        return None
+
+    def cells(self, obj: Obj, clock: Clock) -> list[Any]:
+        """A table row's cells, one for each column."""
+        from apimachinery import times
+
+        created = obj["metadata"].get("creationTimestamp")
+        return [obj["metadata"].get("name", ""), created or times.format_time(0)]
+
+    def on_read(self, obj: Obj) -> bool:
+        """Adjust an object for being read (the original's decorators); True if anything was changed."""
+        return False
