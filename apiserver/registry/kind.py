@@ -56,17 +56,23 @@ class Ctx:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A table column (metav1.TableColumnDefinition). priority 0 is shown always, greater ones with -o wide."""
+    """A table column (metav1.TableColumnDefinition). priority 0 is shown always, greater ones with -o wide.
+
+    doc: a field path within the kind's own schema ("metadata.name", "spec.nodeName") whose documentation is the column's
+    description; used by whoever draws the table when description is empty.
+    """
 
     name: str
     type: str = "string"
     format: str = ""
     description: str = ""
     priority: int = 0
+    doc: str = ""
 
 
-NAME_COLUMN = Column("Name", format="name", description="Name must be unique within a namespace.")
-AGE_COLUMN = Column("Age", description="CreationTimestamp is a timestamp representing the server time when this object was created.")
+NAME_COLUMN = Column("Name", format="name", doc="metadata.name")
+AGE_COLUMN = Column("Age", doc="metadata.creationTimestamp")
+CREATED_AT_COLUMN = Column("Created At", format="date-time", doc="metadata.creationTimestamp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +129,7 @@ class Kind:
     graceful: bool = False  # deletion honours a grace period (pods)
     orphan_by_default: bool = False  # default propagation policy
     ttl: float = 0  # seconds until the store removes an object (events)
-    columns: Sequence[Column] = (NAME_COLUMN, Column("Created At", format="date-time", description=AGE_COLUMN.description))
+    columns: Sequence[Column] = (NAME_COLUMN, CREATED_AT_COLUMN)
     status_fields: Sequence[str] = ("status",)  # top-level fields that only the status subresource writes
 
     def __init__(self) -> None:
