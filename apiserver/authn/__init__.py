@@ -1,0 +1,33 @@
+"""Who a request comes from: certificates, tokens, front-proxy headers, or nobody in particular.
+
+`build` is for apiserver/server.py; the authn filter and the review kinds use what it returns. Importing this package
+imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.authn.config import Config
+
+if TYPE_CHECKING:
+    from apimachinery.clock import Clock
+    from apiserver.authn.service import Authentication
+    from apiserver.registry.kind import NotifyingReader
+
+__all__ = ["Config", "build"]
+
+
+def build(config: Config, reader: NotifyingReader, clock: Clock) -> Authentication:
+    """Read keys, certificates and the token file, and put the authenticators together in the original's order.
+
+    Raises ValueError (with the file's name) for files that are missing or do not parse. The result:
+
+        await authentication.authenticate(Credentials(headers, peer_chain)) -> User     401 ApiError when refused
+        await authentication.token_review(obj) -> obj      self_subject_review(user, obj) -> obj
+        authentication.issuer    TokenIssuer | None        await issuer.token_request(user, sa_namespace, sa_name, obj)
+        authentication.jwks()    authentication.openid_configuration()    documents as dicts, None without a signing key
+    """
+    from apiserver.authn import service
+
+    return service.build(config, reader, clock)

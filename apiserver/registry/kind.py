@@ -9,7 +9,7 @@ Objects are plain dicts in the API's JSON shape. Hooks that "change" an object c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,6 +33,28 @@ class Reader(Protocol):
 
     async def list(self, group: str, plural: str, namespace: str | None = None) -> list[Obj]:
         """All objects of that resource (in the namespace)."""
+
+
+class NotifyingReader(Reader, Protocol):
+    """A Reader that also tells of changes, for those that keep an index of their own (authn, authz, admission)."""
+
+    def on_change(self, group: str, plural: str, callback: Callable[[str | None, str], None]) -> None:
+        """Call back with (namespace, name) of each object of the resource that was created, changed or deleted, after
+        the change is readable. The callback is short, never blocks and never raises; it usually marks a key as stale.
+        Register before the first read; there is no unregistering."""
+
+
+class Writer(Protocol):
+    """How the server itself writes objects: through the store's write path, but without authorisation and admission."""
+
+    async def create(self, group: str, plural: str, obj: Obj) -> Obj:
+        """The object as stored; ApiError AlreadyExists and whatever validation says."""
+
+    async def update(self, group: str, plural: str, obj: Obj, *, subresource: str = "") -> Obj:
+        """Compare-and-swap on metadata.resourceVersion; ApiError Conflict or NotFound."""
+
+    async def delete(self, group: str, plural: str, namespace: str | None, name: str) -> None:
+        """ApiError NotFound."""
 
 
 @dataclass(slots=True)
@@ -174,7 +196,9 @@ class Kind:
 
     def generation_view(self, obj: Obj) -> Any:
         """What must change for the generation to be bumped: by default everything but metadata and status_fields."""
-        return {k: v for k, v in obj.items() if k not in ("metadata", "kind", "apiVersion") and k not in self.status_fields}
+        return {
+            k: v for k, v in obj.items() if k not in ("metadata", "kind", "apiVersion") and k not in self.status_fields
+        }
 
     async def begin_create(self, ctx: Ctx, obj: Obj) -> None:
         """Allocate what the object needs (addresses, ports) after admission and before validation."""

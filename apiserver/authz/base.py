@@ -1,0 +1,93 @@
+"""What an authorizer is, what it is asked, and what it answers.
+
+    class Authorizer:                          one file each, listed in apiserver/authz/__init__.py
+        async def authorize(self, a) -> Decision
+
+An authorizer that has no opinion passes the question on; the first that allows or denies decides; when nobody decides,
+the request is forbidden with the reasons of all who had none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from apimachinery import errors
+from apimachinery.errors import ApiError
+from apimachinery.field import go_quote
+from apiserver.authn.user import User
+
+Verdict = Literal["allow", "deny", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One term of a selector in a request: key, operator ("In", "NotIn", "Exists", "DoesNotExist"), values."""
+
+    key: str
+    operator: str
+    values: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """A request as authorisation sees it.
+
+    verb: "get", "list", "create", ... for resources, the lower-case HTTP method otherwise. plural: the resource's path
+    segment. namespace, name: "" when there is none. resource_request: False for paths outside /api and /apis, which
+    have `path` alone. field_selector, label_selector: None when absent or unparsable.
+    """
+
+    user: User
+    verb: str
+    group: str = ""
+    version: str = ""
+    plural: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    resource_request: bool = True
+    path: str = ""
+    field_selector: Sequence[Requirement] | None = None
+    label_selector: Sequence[Requirement] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """verdict; reason as the client may see it; error: what went wrong while deciding ("" usually)."""
+
+    verdict: Verdict
+    reason: str = ""
+    error: str = ""
+
+    @property
+    def allowed(self) -> bool:
+        return self.verdict == "allow"
+
+
+NO_OPINION = Decision("none")
+
+
+class Authorizer(Protocol):
+    async def authorize(self, a: Attributes) -> Decision: ...
+
+
+def _sanitize(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def cannot(a: Attributes) -> str:
+    """`User "x" cannot list resource "pods" in API group "" in the namespace "y"`: how every refusal begins."""
+    who = go_quote(a.user.name)
+    if not a.resource_request:
+        return _sanitize(f"User {who} cannot {a.verb} path {go_quote(a.path)}")
+    what = f"{a.plural}/{a.subresource}" if a.subresource else a.plural
+    scope = f"in the namespace {go_quote(a.namespace)}" if a.namespace else "at the cluster scope"
+    return _sanitize(f"User {who} cannot {a.verb} resource {go_quote(what)} in API group {go_quote(a.group)} {scope}")
+
+
+def forbidden(a: Attributes, reason: str = "") -> ApiError:
+    """The 403 that a refused request is answered with."""
+    text = f"{cannot(a)}: {reason}" if reason else cannot(a)
+    return errors.forbidden(a.group, a.plural, a.name, text)
