@@ -24,7 +24,9 @@ class ApiError(Exception):
     retry_after: seconds for the Retry-After header, or None.
     """
 
-    def __init__(self, code: int, reason: str, message: str, *, details: Json | None = None, retry_after: int | None = None):
+    def __init__(
+        self, code: int, reason: str, message: str, *, details: Json | None = None, retry_after: int | None = None
+    ):
         super().__init__(message)
         self.code = code
         self.reason = reason
@@ -36,7 +38,13 @@ class ApiError(Exception):
 
     def to_status(self) -> Json:
         """The Status object, in the key order of the original."""
-        status: Json = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": self.message}
+        status: Json = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+        }
         if self.reason:
             status["reason"] = self.reason
         if self.details is not None:
@@ -48,7 +56,12 @@ class ApiError(Exception):
     def from_status(cls, status: Json) -> ApiError:
         """The error that a server's Status describes."""
         details = status.get("details")
-        error = cls(int(status.get("code") or 500), status.get("reason") or "", status.get("message") or "unknown", details=details)
+        error = cls(
+            int(status.get("code") or 500),
+            status.get("reason") or "",
+            status.get("message") or "unknown",
+            details=details,
+        )
         if details and "retryAfterSeconds" in details:
             error.retry_after = int(details["retryAfterSeconds"])
         return error
@@ -71,17 +84,22 @@ def _object(group: str, plural_or_kind: str, name: str, **extra: Any) -> Json:
 
 
 def qualified(group: str, plural: str) -> str:
-    """"pods" or "deployments.apps": how texts name a resource."""
+    """ "pods" or "deployments.apps": how texts name a resource."""
     return f"{plural}.{group}" if group else plural
 
 
 def not_found(group: str, plural: str, name: str) -> ApiError:
-    return ApiError(404, "NotFound", f'{qualified(group, plural)} "{name}" not found', details=_object(group, plural, name))
+    return ApiError(
+        404, "NotFound", f'{qualified(group, plural)} "{name}" not found', details=_object(group, plural, name)
+    )
 
 
 def already_exists(group: str, plural: str, name: str) -> ApiError:
     return ApiError(
-        409, "AlreadyExists", f'{qualified(group, plural)} "{name}" already exists', details=_object(group, plural, name)
+        409,
+        "AlreadyExists",
+        f'{qualified(group, plural)} "{name}" already exists',
+        details=_object(group, plural, name),
     )
 
 
@@ -101,7 +119,11 @@ def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> A
     """422 with a cause per field error; kind is the type's name, not the plural."""
     unique = list(dict.fromkeys(str(error) for error in errors))
     text = unique[0] if len(unique) == 1 else "[" + ", ".join(unique) + "]"
-    message = f'{qualified(group, kind)} "{name}" is invalid: {text}' if unique else f'{qualified(group, kind)} "{name}" is invalid'
+    message = (
+        f'{qualified(group, kind)} "{name}" is invalid: {text}'
+        if unique
+        else f'{qualified(group, kind)} "{name}" is invalid'
+    )
     details = _object(group, kind, name)
     if errors:
         details["causes"] = [error.cause() for error in errors]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 def api_version(group: str, version: str) -> str:
-    """"v1" for the core group, "apps/v1" otherwise."""
+    """ "v1" for the core group, "apps/v1" otherwise."""
     return f"{group}/{version}" if group else version
 
 
@@ -35,7 +35,7 @@ class Resource:
 
     @property
     def group_resource(self) -> str:
-        """"pods" or "deployments.apps"."""
+        """ "pods" or "deployments.apps"."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:

@@ -1,0 +1,77 @@
+"""Kubeconfigs: written for the administrator and every component, and merged into a user's own, as kind does."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from steersman.paths import write_private
+
+CONTEXT = "steersman"
+
+
+class KubeconfigError(Exception):
+    """A user's kubeconfig that cannot be merged into."""
+
+
+def build(
+    *, server: str, ca_file: Path, certificate: Path, key: Path, user: str, context: str = CONTEXT
+) -> dict[str, Any]:
+    """A kubeconfig with everything inside, so that it may be copied anywhere."""
+
+    def embedded(path: Path) -> str:
+        return base64.b64encode(path.read_bytes()).decode()
+
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": context, "cluster": {"server": server, "certificate-authority-data": embedded(ca_file)}}],
+        "users": [
+            {
+                "name": user,
+                "user": {"client-certificate-data": embedded(certificate), "client-key-data": embedded(key)},
+            }
+        ],
+        "contexts": [{"name": context, "context": {"cluster": context, "user": user}}],
+        "current-context": context,
+    }
+
+
+def write(path: Path, config: dict[str, Any]) -> None:
+    """Write it for its owner alone; an unchanged file is left as it is."""
+    text = yaml.safe_dump(config, sort_keys=False)
+    try:
+        if path.read_text() == text:
+            return
+    except FileNotFoundError:
+        pass
+    write_private(path, text)
+
+
+def merge(target: Path, addition: dict[str, Any]) -> None:
+    """Put the addition's cluster, user and context into the target and make its context the current one.
+
+    Entries of the same names are replaced, all others kept. Raises KubeconfigError when the target is not a kubeconfig;
+    it is then untouched.
+    """
+    try:
+        existing = yaml.safe_load(target.read_text()) if target.exists() else None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise KubeconfigError(f"{target} is not valid YAML: {error}") from error
+    if existing is None:
+        existing = {"apiVersion": "v1", "kind": "Config"}
+    if not isinstance(existing, dict) or existing.get("kind", "Config") != "Config":
+        raise KubeconfigError(f"{target} is not a kubeconfig")
+    for section in ("clusters", "users", "contexts"):
+        entries = existing.get(section) or []
+        if not isinstance(entries, list):
+            raise KubeconfigError(f"{target}: {section} is not a list")
+        names = {entry["name"] for entry in addition[section]}
+        kept = [entry for entry in entries if not (isinstance(entry, dict) and entry.get("name") in names)]
+        existing[section] = kept + addition[section]
+    existing["current-context"] = addition["current-context"]
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(target.resolve(), yaml.safe_dump(existing, sort_keys=False))

@@ -1,0 +1,231 @@
+"""The cluster's certificates: what kubeadm creates, with ECDSA P-256 keys throughout.
+
+ensure() brings a folder up to date: it creates what is missing, renews what expires within 30 days and re-issues what no
+longer matches the names and addresses asked for. CAs and the service-account key are never replaced. Known good state is
+kept beside the files (issued.json), so a start that has nothing to do need not load any cryptography.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from apimachinery.clock import Clock
+from steersman.paths import write_private
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+DAY = 86_400
+CA_VALIDITY = 3650 * DAY
+LEAF_VALIDITY = 365 * DAY
+RENEW_BEFORE = 30 * DAY
+CLOCK_SKEW = 300  # certificates begin this many seconds early
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A certificate to have: file name without suffix, subject, signing CA, use, and names for a server."""
+
+    name: str
+    common_name: str
+    organizations: Sequence[str] = ()
+    ca: str = "ca"
+    server: bool = False
+    client: bool = True
+    dns_names: Sequence[str] = ()
+    addresses: Sequence[str] = ()
+
+
+def cluster_leaves(
+    *, node_name: str, dns_names: Sequence[str], addresses: Sequence[str], node_addresses: Sequence[str]
+) -> list[Leaf]:
+    """The certificates of a one-machine cluster.
+
+    dns_names, addresses: the API server's beyond the fixed ones of its Service. node_addresses: the node agent's.
+    """
+    service = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"]
+    return [
+        Leaf(
+            "apiserver",
+            "kube-apiserver",
+            server=True,
+            client=False,
+            dns_names=tuple(dict.fromkeys([*service, "localhost", *dns_names])),
+            addresses=tuple(dict.fromkeys(["127.0.0.1", "::1", *addresses])),
+        ),
+        Leaf("apiserver-kubelet-client", "kube-apiserver-kubelet-client"),
+        Leaf("front-proxy-client", "front-proxy-client", ca="front-proxy-ca"),
+        Leaf("admin", "kubernetes-admin", ("system:masters",)),
+        Leaf("controllers", "system:kube-controller-manager"),
+        Leaf("scheduler", "system:kube-scheduler"),
+        Leaf("nodeagent", f"system:node:{node_name}", ("system:nodes",)),
+        Leaf(
+            "nodeagent-server",
+            f"system:node:{node_name}",
+            ("system:nodes",),
+            server=True,
+            client=False,
+            dns_names=(node_name, "localhost"),
+            addresses=tuple(dict.fromkeys(["127.0.0.1", *node_addresses])),
+        ),
+        *(
+            Leaf(
+                f"{part}-server",
+                f"steersman-{part}",
+                server=True,
+                client=False,
+                dns_names=("localhost",),
+                addresses=("127.0.0.1",),
+            )
+            for part in ("controllers", "scheduler")
+        ),
+    ]
+
+
+def ensure(folder: Path, leaves: Sequence[Leaf], clock: Clock) -> list[str]:
+    """Create, renew or re-issue what is needed; the names of what was written."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    record_file = folder / "issued.json"
+    try:
+        record: dict[str, Any] = json.loads(record_file.read_text())
+    except (FileNotFoundError, ValueError):
+        record = {}
+    written: list[str] = []
+    for ca in ("ca", "front-proxy-ca"):
+        if not (folder / f"{ca}.key").exists() or not (folder / f"{ca}.crt").exists():
+            _create_ca(folder, ca, clock)
+            written.append(ca)
+            record = {name: entry for name, entry in record.items() if entry.get("ca") != ca}
+    if not (folder / "sa.key").exists() or not (folder / "sa.pub").exists():
+        _create_service_account_key(folder)
+        written.append("sa")
+    for leaf in leaves:
+        wanted = json.loads(json.dumps(asdict(leaf)))
+        entry = record.get(leaf.name)
+        present = (folder / f"{leaf.name}.crt").exists() and (folder / f"{leaf.name}.key").exists()
+        if present and entry and entry["leaf"] == wanted and entry["notAfter"] - clock.time() > RENEW_BEFORE:
+            continue
+        not_after = _issue(folder, leaf, clock)
+        record[leaf.name] = {"leaf": wanted, "ca": leaf.ca, "notAfter": not_after}
+        written.append(leaf.name)
+    if written:
+        write_private(record_file, json.dumps(record, indent=1) + "\n")
+    return written
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    from cryptography.hazmat.primitives import serialization
+
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+
+
+def _name(common_name: str, organizations: Sequence[str] = ()) -> x509.Name:
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
+    attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, o) for o in organizations]
+    return x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, public_key: Any, clock: Clock, validity: float
+) -> x509.CertificateBuilder:
+    from datetime import UTC, datetime
+
+    from cryptography import x509
+
+    now = clock.time()
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(datetime.fromtimestamp(now - CLOCK_SKEW, UTC))
+        .not_valid_after(datetime.fromtimestamp(now + validity, UTC))
+    )
+
+
+def _key_usage(*, sign_certificates: bool) -> x509.KeyUsage:
+    from cryptography import x509
+
+    return x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=sign_certificates,
+        crl_sign=sign_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _create_ca(folder: Path, name: str, clock: Clock) -> None:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = _name("kubernetes" if name == "ca" else name)
+    certificate = (
+        _builder(subject, subject, key.public_key(), clock, CA_VALIDITY)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(_key_usage(sign_certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    write_private(folder / f"{name}.key", _key_pem(key))
+    write_private(folder / f"{name}.crt", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+
+
+def _create_service_account_key(folder: Path) -> None:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    write_private(folder / "sa.key", _key_pem(key))
+    write_private(folder / "sa.pub", public, 0o644)
+
+
+def _issue(folder: Path, leaf: Leaf, clock: Clock) -> float:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    ca_key = serialization.load_pem_private_key((folder / f"{leaf.ca}.key").read_bytes(), None)
+    ca_certificate = x509.load_pem_x509_certificate((folder / f"{leaf.ca}.crt").read_bytes())
+    if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
+        raise ValueError(f"{folder / leaf.ca}.key is not an EC key")
+    key = ec.generate_private_key(ec.SECP256R1())
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH] if leaf.server else []
+    if leaf.client:
+        usages.append(ExtendedKeyUsageOID.CLIENT_AUTH)
+    builder = (
+        _builder(
+            _name(leaf.common_name, leaf.organizations), ca_certificate.subject, key.public_key(), clock, LEAF_VALIDITY
+        )
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(sign_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
+    )
+    names: list[x509.GeneralName] = [x509.DNSName(name) for name in leaf.dns_names]
+    names += [x509.IPAddress(ipaddress.ip_address(address)) for address in leaf.addresses]
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    certificate = builder.sign(ca_key, hashes.SHA256())
+    write_private(folder / f"{leaf.name}.key", _key_pem(key))
+    write_private(folder / f"{leaf.name}.crt", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    return clock.time() + LEAF_VALIDITY
