@@ -94,7 +94,7 @@ class Column:
 
 NAME_COLUMN = Column("Name", format="name", doc="metadata.name")
 AGE_COLUMN = Column("Age", doc="metadata.creationTimestamp")
-CREATED_AT_COLUMN = Column("Created At", format="date-time", doc="metadata.creationTimestamp")
+CREATED_AT_COLUMN = Column("Created At", type="date", doc="metadata.creationTimestamp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +237,14 @@ class Kind:
         """Seconds of grace for a deletion, None for immediate; only for graceful kinds. May change the object."""
         return None
 
+    def mark_deleting(self, obj: Obj) -> None:
+        """Change what else shows that a deletion began; called when metadata.deletionTimestamp is set for the first time."""
+
+    def held(self, obj: Obj) -> bool:
+        """Whether an object marked for deletion must stay although it has no metadata.finalizers (a namespace's
+        spec.finalizers). Asked when a deletion begins and after every update of an object being deleted."""
+        return False
+
     # -- reads
 
     def selectable_fields(self, obj: Obj) -> dict[str, str]:
@@ -254,6 +262,10 @@ class Kind:
 
         created = obj["metadata"].get("creationTimestamp")
         return [obj["metadata"].get("name", ""), created or times.format_time(0)]
+
+    def row_conditions(self, obj: Obj) -> list[Obj]:
+        """Conditions of a table row (metav1.TableRowCondition)."""
+        return []
 
     def on_read(self, obj: Obj) -> bool:
         """Adjust an object for being read (the original's decorators); True if anything was changed."""
