@@ -144,7 +144,10 @@ class Kind:
     verbs: Sequence[str] = ALL_VERBS
     subresources: Sequence[Subresource] = ()
     scale: Scale | None = None
-    stored: bool = True  # False for kinds that only answer a create (TokenReview, SubjectAccessReview, ...)
+    stored: bool = True  # False for kinds that only answer a create (TokenReview, SubjectAccessReview, ...): see answer
+    shares: tuple[str, str] | None = (
+        None  # (group, plural) of the kind that stores this one's objects, in its own shape
+    )
     create_on_update: bool = False  # PUT of a missing object creates it
     unconditional_update: bool = True  # PUT without resourceVersion is allowed
     has_generation: bool = False  # metadata.generation counts changes of desired state
@@ -180,6 +183,22 @@ class Kind:
     def convert(self, obj: Obj, source: str, target: str) -> Obj:
         """The object in another version, apiVersion included. Called only for kinds with several versions."""
         return {**obj, "apiVersion": api_version(self.group, target)}
+
+    def to_shared(self, obj: Obj) -> Obj:
+        """Only for kinds with `shares` (events.k8s.io Event is stored as core Event): the object in the shape of the kind
+        that stores it, apiVersion included. The store calls it after default(); all later hooks see that shape."""
+        return obj
+
+    def from_shared(self, obj: Obj) -> Obj:
+        """The way back, for answers: the stored kind's shape in this kind's own."""
+        return obj
+
+    # -- kinds that are not stored
+
+    async def answer(self, ctx: Ctx, obj: Obj) -> Obj:
+        """Only for kinds with stored = False: the answer to a create, after defaulting, mutating admission and
+        validation. The deciding itself is a service that the server registers in ctx.services."""
+        raise NotImplementedError(self.kind)
 
     # -- writes, in the order in which the store calls them
 
