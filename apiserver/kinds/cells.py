@@ -1,0 +1,54 @@
+"""Table cells that several kinds print: ages, containers, labels, selectors. Called by the `cells` hooks of kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from apimachinery import times
+from apimachinery.clock import Clock
+
+NONE = "<none>"
+
+
+def since(timestamp: str | None, clock: Clock) -> str:
+    """How long ago a (micro) time was, as tables print it; "<unknown>" when there is none."""
+    return times.human_duration(clock.time() - times.parse_time(timestamp)) if timestamp else "<unknown>"
+
+
+def age(obj: Mapping[str, Any], clock: Clock) -> str:
+    """The object's age."""
+    return since(obj["metadata"].get("creationTimestamp"), clock)
+
+
+def containers_and_images(containers: Sequence[Mapping[str, Any]] | None) -> tuple[str, str]:
+    """The cells "Containers" and "Images" of a pod template."""
+    items = containers or ()
+    return ",".join(c.get("name", "") for c in items), ",".join(c.get("image", "") for c in items)
+
+
+def labels(values: Mapping[str, str] | None) -> str:
+    """A map of labels as "a=b,c=d", sorted."""
+    return ",".join(f"{k}={v}" for k, v in sorted(values.items())) if values else NONE
+
+
+def label_selector(selector: Mapping[str, Any] | None) -> str:
+    """A LabelSelector object in the text form of selectors, sorted by key."""
+    if not selector:
+        return NONE
+    terms = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
+    for term in selector.get("matchExpressions") or ():
+        key, operator = term.get("key", ""), term.get("operator", "")
+        values = ",".join(sorted(term.get("values") or ()))
+        match operator:
+            case "In":
+                terms.append((key, f"{key} in ({values})"))
+            case "NotIn":
+                terms.append((key, f"{key} notin ({values})"))
+            case "Exists":
+                terms.append((key, key))
+            case "DoesNotExist":
+                terms.append((key, f"!{key}"))
+            case _:
+                return "<error>"
+    return ",".join(text for _, text in sorted(terms, key=lambda item: item[0])) or NONE
