@@ -1,4 +1,4 @@
-"""What a storage engine must do: etcd's semantics in seven methods, and the errors they raise.
+"""What a storage engine must do: etcd's semantics in few methods, and the errors they raise.
 
 Keys and values are bytes to the engine. A revision is one cluster-wide counter that never goes back. An engine is used
 through cacher.py; nothing above that imports it.
@@ -11,13 +11,16 @@ Value:  b"<version>\n" + body. The version is the API version that the body is e
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import NamedTuple, Protocol
 
 
 class StorageError(Exception):
     """Root of what an engine raises."""
+
+
+class CannotOpen(StorageError):
+    """The store cannot be opened: in use, foreign, corrupt, not permitted. The text says which, and what to do."""
 
 
 class KeyExists(StorageError):
@@ -59,8 +62,7 @@ class Unavailable(StorageError):
     """The engine cannot answer now (disk full, closed, connection lost)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A key's value as of `revision`, the revision that wrote it."""
 
     key: str
@@ -68,21 +70,22 @@ class Record:
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One committed write. value is None for a deletion; previous is the record before it, None for a creation.
+class Change(NamedTuple):
+    """One committed write. value is None for a deletion.
 
     revision: the write's own revision (for a deletion: the deletion's).
+    previous_revision: that of the record it replaced, 0 for a creation.
+    previous_value: the replaced value in what changes() returns. Subscribers, who have seen it, get None.
     """
 
     key: str
     value: bytes | None
     revision: int
-    previous: Record | None
+    previous_revision: int
+    previous_value: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """Part of a list: records in key order, as of `revision`.
 
     more: whether keys remain after the last; remaining: how many, or None where the engine does not count.
@@ -94,12 +97,17 @@ class Page:
     remaining: int | None
 
 
+Deliver = Callable[[Sequence[Change]], None]
+
+
 class Backend(Protocol):
     """A storage engine. All methods are safe to call concurrently on one event loop."""
 
-    async def start(self) -> None: ...
+    async def start(self) -> None:
+        """Open the store. CannotOpen."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Commit what is queued and release the store. Calls after it raise Unavailable."""
 
     async def get(self, key: str, revision: int = 0) -> Record | None:
         """The record as of that revision (0: now). Raises Compacted, FutureRevision, Unavailable."""
@@ -116,15 +124,25 @@ class Backend(Protocol):
     async def delete(self, key: str, if_revision: int) -> int:
         """Delete a key whose revision is if_revision; returns the deletion's revision. NotFound, Conflict."""
 
-    def watch(self, prefix: str, from_revision: int) -> AsyncIterator[Sequence[Change]]:
-        """Batches of changes after from_revision, in revision order, without gaps. Raises Compacted.
+    @property
+    def revision(self) -> int:
+        """The newest revision of which subscribers have been told. 1 in an empty store."""
 
-        An engine within the process delivers a change to its watchers before the write's own call returns, so that
-        a cache in front of it serves every acknowledged write.
+    async def current_revision(self) -> int:
+        """The newest revision that any process was acknowledged before this call; may be ahead of `revision`."""
+
+    async def reached(self, revision: int) -> None:
+        """Return once `revision` is at least that."""
+
+    def subscribe(self, prefix: str, deliver: Deliver) -> Callable[[], None]:
+        """Call `deliver` on the event loop with the changes under prefix of each commit from now on, in revision
+        order and without gaps; returns how to stop it. `revision` moves and all subscribers are called before anything
+        else runs, and a write's own call returns after that: so a cache fed by it serves every acknowledged write and
+        is complete up to `revision` at any moment. deliver must not raise nor wait.
         """
+
+    def changes(self, prefix: str, after: int, until: int) -> AsyncIterator[Sequence[Change]]:
+        """The kept changes with after < revision <= until, in revision order, in pages. Compacted."""
 
     async def compact(self, revision: int) -> None:
         """Forget what was overwritten or deleted up to that revision."""
-
-    async def current_revision(self) -> int:
-        """The newest revision."""
