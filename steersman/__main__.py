@@ -12,9 +12,9 @@ def main() -> int:
     """Run the command line; the result is the exit status."""
     if _APP.is_dir() and str(_APP) not in sys.path:
         sys.path.insert(0, str(_APP))
-    from steersman import cli
+    from steersman.cli import main as run
 
-    return cli.main(sys.argv[1:])
+    return run(sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -51,6 +51,14 @@ def write(path: Path, config: dict[str, Any]) -> None:
     write_private(path, text)
 
 
+def rename(config: dict[str, Any], context: str) -> None:
+    """Give a kubeconfig of build() another context, cluster and user name, so that several can live in one file."""
+    user = f"{context}-admin"
+    config["clusters"][0]["name"] = config["contexts"][0]["name"] = config["current-context"] = context
+    config["users"][0]["name"] = user
+    config["contexts"][0]["context"] = {"cluster": context, "user": user}
+
+
 def merge(target: Path, addition: dict[str, Any]) -> None:
     """Put the addition's cluster, user and context into the target and make its context the current one.
 

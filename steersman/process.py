@@ -86,9 +86,20 @@ def run(
         return status
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 0
-    except Exception:
+    except Exception as error:
+        # The edge between a component and the supervisor: the whole story goes to the log, its last line to the user.
         log.exception("%s ended with an error", name)
+        if notify is not None:
+            os.write(notify, describe(error).encode()[:1000])
         return 1
+
+
+def describe(error: BaseException) -> str:
+    """An error's own words; of a group, those of its first member."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    text = str(error)
+    return text if isinstance(error, OSError) or text else type(error).__name__
 
 
 async def _supervised(work: Awaitable[None], lifeline: int | None) -> int:
