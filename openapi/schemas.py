@@ -8,3 +8,194 @@
 Built-in types come from openapi/data (made by openapi.distil); a CRD's are made by openapi.structural. Bytes are turned
 into objects by openapi.codec, which calls decode().
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+DATA = Path(__file__).parent / "data"
+PREFIX = "io.k8s."
+
+TypeKind = Literal["scalar", "struct", "map", "list", "any"]
+Decoder = Callable[[Any], Any]
+
+
+class Field:
+    """A field of a struct. go: its Go type, for texts. strategies: of strategic merge ("merge", "replace", "retainKeys")."""
+
+    __slots__ = ("default", "go", "merge_key", "name", "omitempty", "omitzero", "strategies", "type")
+
+    def __init__(self, name: str, type_: TypeInfo, spec: list[Any]) -> None:
+        self.name = name
+        self.type = type_
+        self.go: str = spec[1] if len(spec) > 1 else ""
+        flags: int = spec[2] if len(spec) > 2 else 1
+        self.omitempty = bool(flags & 1)
+        self.omitzero = bool(flags & 2)
+        self.merge_key: str = spec[3] if len(spec) > 3 else ""
+        strategy: str = spec[4] if len(spec) > 4 else ""
+        self.strategies: tuple[str, ...] = tuple(strategy.split(",")) if strategy else ()
+        self.default: Any = spec[5] if len(spec) > 5 else None
+
+    @property
+    def pointer(self) -> bool:
+        return self.go.startswith("*")
+
+
+class TypeInfo:
+    """The type of a value.
+
+    kind       "scalar" (code says which), "struct" (fields), "map" and "list" (elem), "any" (whatever JSON holds)
+    code       s i32 i64 b d (float) y (base64 bytes) Q (quantity) I (int or string) T (time) M (micro time) D (duration);
+               for "any": R (raw object) F (fieldsV1) J (JSON) JB JA JS (JSON-schema unions); for a custom resource's scalar: its JSON type
+    name       a struct's definition name, else ""
+    atomic     the value is owned and merged as a whole (struct, map, list)
+    list_type  "atomic", "map" or "set"; keys: those of a list map
+    elem       element type of a map or list; of a struct: the type of fields that `fields` does not name (custom resources), or None
+    """
+
+    __slots__ = ("_decode", "_fields", "_raw", "_schemas", "atomic", "code", "elem", "keys", "kind", "list_type", "name")
+
+    def __init__(
+        self,
+        kind: TypeKind,
+        *,
+        code: str = "",
+        name: str = "",
+        elem: TypeInfo | None = None,
+        atomic: bool = False,
+        list_type: str = "",
+        keys: tuple[str, ...] = (),
+        fields: Mapping[str, Field] | None = None,
+    ) -> None:
+        self.kind: TypeKind = kind
+        self.code = code
+        self.name = name
+        self.elem = elem
+        self.atomic = atomic
+        self.list_type = list_type
+        self.keys = keys
+        self._fields = fields
+        self._raw: dict[str, list[Any]] = {}
+        self._schemas: Schemas | None = None
+        self._decode: Decoder | None = None
+
+    @property
+    def fields(self) -> Mapping[str, Field]:
+        """A struct's fields by JSON name; made when first asked for, since types may hold themselves."""
+        if self._fields is None:
+            schemas = self._schemas
+            assert schemas is not None
+            self._fields = {name: Field(name, schemas.of(spec[0]), spec) for name, spec in self._raw.items()}
+            self._raw = {}
+        return self._fields
+
+    def field(self, name: str) -> TypeInfo | None:
+        """The type under a key of a struct or map, or None if there is no such field."""
+        if self.kind == "map":
+            return self.elem
+        if self.kind != "struct":
+            return None
+        found = self.fields.get(name)
+        return found.type if found is not None else self.elem
+
+    def key_default(self, key: str) -> Any:
+        """The default of a list map's key field (protocol: "TCP"), or None."""
+        element = self.elem
+        if element is None or element.kind != "struct":
+            return None
+        found = element.fields.get(key)
+        return found.default if found is not None else None
+
+    @property
+    def short_name(self) -> str:
+        """The Go type's own name: "Deployment"."""
+        return self.name.rpartition(".")[2]
+
+    @property
+    def decoder(self) -> Decoder:
+        """The compiled fast path of decode(): raises compile.Slow when anything is out of the ordinary."""
+        if self._decode is None:
+            from openapi import compile
+
+            self._decode = compile.decoder(self)
+        return self._decode
+
+    def decode(self, obj: Any) -> tuple[Any, list[str]]:
+        """The object as the original would write it again, and what is unknown in it ('unknown field "spec.foo"').
+
+        Unknown fields are dropped, nulls and empty values left out where Go leaves them out, quantities and times written
+        canonically, values that Go always writes added. The given object is not changed, but may be shared in part.
+        Raises openapi.explain.DecodeError with the original's text when a value has a wrong type.
+        """
+        from openapi import compile, explain
+
+        try:
+            return self.decoder(obj), []
+        except compile.Slow:
+            return explain.decode(self, obj)
+
+
+class Schemas:
+    """The built-in types, by kind ("v1/Pod") and by definition name ("io.k8s.api.core.v1.PodSpec")."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self.kinds: Mapping[str, str] = data["kinds"]
+        self._data: Mapping[str, Any] = data["types"]
+        self._structs: dict[tuple[str, bool], TypeInfo] = {}
+        self._scalars: dict[str, TypeInfo] = {}
+
+    def has(self, name: str) -> bool:
+        return name in self.kinds or name in self._data
+
+    def type(self, name: str) -> TypeInfo:
+        """KeyError when there is no such type."""
+        return self._struct(self.kinds.get(name, name))
+
+    def of(self, spec: Any) -> TypeInfo:
+        """The type that an entry of the data file describes."""
+        if isinstance(spec, str):
+            return self._struct(spec[1:]) if spec.startswith("#") else self._scalar(spec)
+        if spec[0] == "a":
+            return self._struct(spec[1][1:], atomic=True)
+        if spec[0] == "l":
+            keys = tuple(spec[3]) if len(spec) > 3 else ()
+            return TypeInfo("list", elem=self.of(spec[1]), list_type=spec[2], keys=keys, atomic=spec[2] == "atomic")
+        return TypeInfo("map", elem=self.of(spec[1]), atomic=len(spec) > 2 and spec[2] == "atomic")
+
+    def _scalar(self, code: str) -> TypeInfo:
+        info = self._scalars.get(code)
+        if info is None:
+            kind: TypeKind = "any" if code in ("R", "F", "J", "JB", "JA", "JS") else "scalar"
+            info = self._scalars[code] = TypeInfo(kind, code=code)
+        return info
+
+    def _struct(self, name: str, *, atomic: bool = False) -> TypeInfo:
+        info = self._structs.get((name, atomic))
+        if info is None:
+            data = self._data[name]
+            info = TypeInfo("struct", name=name, atomic=atomic or data.get("m") == "atomic")
+            info._raw = data["f"]
+            info._schemas = self
+            self._structs[name, atomic] = info
+        return info
+
+
+@cache
+def load() -> Schemas:
+    """The built-in types. RuntimeError, saying what to do, when the data files were never made."""
+    try:
+        raw = (DATA / "schemas.json").read_bytes()
+    except FileNotFoundError:
+        raise RuntimeError("openapi/data/schemas.json is missing: run `make setup` (python -m openapi.distil)") from None
+    return Schemas(orjson.loads(raw))
+
+
+def decode_check(name: str, obj: Any) -> tuple[Any, list[str]]:
+    """TypeInfo.decode() of the named type."""
+    return load().type(name).decode(obj)
