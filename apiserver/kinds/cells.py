@@ -7,6 +7,8 @@ from typing import Any
 
 from apimachinery import times
 from apimachinery.clock import Clock
+from apimachinery.gvk import split_api_version
+from apiserver.registry.kind import Column
 
 NONE = "<none>"
 
@@ -52,3 +54,35 @@ def label_selector(selector: Mapping[str, Any] | None) -> str:
             case _:
                 return "<error>"
     return ",".join(text for _, text in sorted(terms, key=lambda item: item[0])) or NONE
+
+
+CONTAINER_COLUMNS = (
+    Column("Containers", description="Names of each container in the template.", priority=1),
+    Column("Images", description="Images referenced by each container in the template.", priority=1),
+)
+
+
+def template_cells(spec: Mapping[str, Any]) -> tuple[str, str]:
+    """The cells of CONTAINER_COLUMNS for a spec with a pod template."""
+    return containers_and_images(((spec.get("template") or {}).get("spec") or {}).get("containers"))
+
+
+def selector_text(selector: Mapping[str, Any] | None) -> str:
+    """As label_selector, but empty for an empty selector (Deployments print it so)."""
+    text = label_selector(selector)
+    return "" if text == NONE else "<invalid>" if text == "<error>" else text
+
+
+def controller(obj: Mapping[str, Any]) -> str:
+    """The controlling owner as "kind.group/name" in lower case."""
+    for owner in obj["metadata"].get("ownerReferences") or ():
+        if owner.get("controller"):
+            group, _ = split_api_version(owner.get("apiVersion", ""))
+            kind = f"{owner.get('kind', '')}.{group}" if group else owner.get("kind", "")
+            return f"{kind.lower()}/{owner.get('name', '')}" if kind else str(owner.get("name", ""))
+    return NONE
+
+
+def go_bool(value: bool | None) -> str:
+    """A pointer to a boolean as tables print it."""
+    return "<unset>" if value is None else str(bool(value))

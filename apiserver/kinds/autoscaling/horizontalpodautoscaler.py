@@ -1,0 +1,79 @@
+"""HorizontalPodAutoscaler of autoscaling/v2 and v1: one kind in two shapes (conversion.py), stored as v2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from apimachinery.clock import Clock
+from apiserver.kinds import cells
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Kind, Obj
+
+_UNKNOWN = "<unknown>"
+
+
+class HorizontalPodAutoscaler(Kind):
+    group = "autoscaling"
+    kind = "HorizontalPodAutoscaler"
+    plural = "horizontalpodautoscalers"
+    short_names = ("hpa",)
+    categories = ("all",)
+    versions = ("v2", "v1")
+    subresources = (STATUS,)
+    columns = (
+        NAME_COLUMN,
+        Column("Reference", doc="spec.scaleTargetRef"),
+        Column("Targets", doc="spec.metrics"),
+        Column("MinPods", doc="spec.minReplicas"),
+        Column("MaxPods", doc="spec.maxReplicas"),
+        Column("Replicas", doc="status.currentReplicas"),
+        AGE_COLUMN,
+    )
+
+    def cells(self, obj: Obj, clock: Clock) -> list[Any]:
+        spec, status = obj["spec"], obj.get("status") or {}
+        target = spec.get("scaleTargetRef") or {}
+        minimum = spec.get("minReplicas")
+        return [
+            obj["metadata"]["name"],
+            f"{target.get('kind', '')}/{target.get('name', '')}",
+            _metrics(spec.get("metrics") or (), status.get("currentMetrics") or ()),
+            "<unset>" if minimum is None else str(minimum),
+            spec.get("maxReplicas", 0),
+            status.get("currentReplicas", 0),
+            cells.age(obj, clock),
+        ]
+
+
+def _metrics(specs: Sequence[Obj], statuses: Sequence[Obj]) -> str:
+    """Each metric as current/target; two at most."""
+    if not specs:
+        return cells.NONE
+    shown = [_metric(spec, statuses[i] if i < len(statuses) else {}) for i, spec in enumerate(specs)]
+    text = ", ".join(shown[:2])
+    return f"{text} + {len(shown) - 2} more..." if len(shown) > 2 else text
+
+
+def _metric(spec: Obj, status: Obj) -> str:
+    kind = spec.get("type", "")
+    field = {"External": "external", "Pods": "pods", "Object": "object", "Resource": "resource"}.get(kind, "")
+    if kind == "ContainerResource":
+        field = "containerResource"
+    if not field:
+        return "<unknown type>"
+    source = spec.get(field) or {}
+    target = source.get("target") or {}
+    current = (status.get(field) or {}).get("current") or {}
+    if kind == "Pods":
+        return f"{current.get('averageValue', _UNKNOWN)}/{target.get('averageValue', '0')}"
+    if kind in ("Resource", "ContainerResource"):
+        if "averageValue" in target:
+            return f"{source.get('name', '')}: {current.get('averageValue', _UNKNOWN)}/{target['averageValue']}"
+        used, wanted = current.get("averageUtilization"), target.get("averageUtilization")
+        return (
+            f"{source.get('name', '')}: {_UNKNOWN if used is None else f'{used}%'}/"
+            f"{'<auto>' if wanted is None else f'{wanted}%'}"
+        )
+    if "averageValue" in target:
+        return f"{current.get('averageValue', _UNKNOWN)}/{target['averageValue']} (avg)"
+    return f"{current.get('value', _UNKNOWN)}/{target.get('value', '0')}"

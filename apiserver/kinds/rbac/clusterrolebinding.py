@@ -1,0 +1,12 @@
+"""ClusterRoleBinding of rbac.authorization.k8s.io/v1: who has a role everywhere."""
+
+from __future__ import annotations
+
+from apiserver.kinds.rbac.rolebinding import RoleBinding, binding_columns
+
+
+class ClusterRoleBinding(RoleBinding):
+    kind = "ClusterRoleBinding"
+    plural = "clusterrolebindings"
+    namespaced = False
+    columns = binding_columns("clusterRoleBinding")

@@ -1,0 +1,16 @@
+"""Role of rbac.authorization.k8s.io/v1: permissions in a namespace."""
+
+from __future__ import annotations
+
+from apiserver.registry.kind import Kind
+from apiserver.validation import names
+
+
+class Role(Kind):
+    group = "rbac.authorization.k8s.io"
+    kind = "Role"
+    plural = "roles"
+    create_on_update = True
+
+    def validate_name(self, name: str, prefix: bool) -> list[str]:
+        return names.path_segment(name, prefix)

@@ -1,0 +1,50 @@
+"""RoleBinding of rbac.authorization.k8s.io/v1: who has a role in a namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from apimachinery.clock import Clock
+from apiserver.kinds import cells
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Kind, Obj
+from apiserver.validation import names
+
+
+def binding_columns(word: str) -> Sequence[Column]:
+    """The columns of both kinds of bindings; word: how descriptions call the kind."""
+    return (
+        NAME_COLUMN,
+        Column("Role", doc="roleRef"),
+        AGE_COLUMN,
+        Column("Users", description=f"Users in the {word}", priority=1),
+        Column("Groups", description=f"Groups in the {word}", priority=1),
+        Column("ServiceAccounts", description=f"ServiceAccounts in the {word}", priority=1),
+    )
+
+
+class RoleBinding(Kind):
+    group = "rbac.authorization.k8s.io"
+    kind = "RoleBinding"
+    plural = "rolebindings"
+    create_on_update = True
+    columns = binding_columns("roleBinding")
+
+    def validate_name(self, name: str, prefix: bool) -> list[str]:
+        return names.path_segment(name, prefix)
+
+    def cells(self, obj: Obj, clock: Clock) -> list[Any]:
+        role = obj.get("roleRef") or {}
+        subjects: dict[str, list[str]] = {"User": [], "Group": [], "ServiceAccount": []}
+        for subject in obj.get("subjects") or ():
+            name = subject.get("name", "")
+            if subject.get("kind") == "ServiceAccount":
+                name = f"{subject.get('namespace', '')}/{name}"
+            if subject.get("kind") in subjects:
+                subjects[subject["kind"]].append(name)
+        return [
+            obj["metadata"]["name"],
+            f"{role.get('kind', '')}/{role.get('name', '')}",
+            cells.age(obj, clock),
+            *(", ".join(group) for group in subjects.values()),
+        ]
