@@ -1,0 +1,452 @@
+"""The asyncio API client: one pooled TLS connection set per server, resources in, dicts out.
+
+Called by every component that talks to an API server; there is no other way in. Objects are dicts in the API's JSON
+shape. Answers that are a Status of failure raise apimachinery.errors.ApiError; a server that cannot be reached raises
+Unreachable, one that does not answer in time TimeoutError. As client-go does, a 429 or 5xx answer with Retry-After is
+waited out and repeated; nothing else is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import orjson
+
+from apimachinery import clock as clocks
+from apimachinery.clock import Clock
+from apimachinery.errors import ApiError
+from apimachinery.gvk import Resource
+from client import kubeconfig
+from client.kubeconfig import Credentials
+
+if TYPE_CHECKING:
+    import aiohttp
+
+log = logging.getLogger(__name__)
+
+Obj = dict[str, Any]
+Objs = list[Obj]
+
+MERGE = "application/merge-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+APPLY = "application/apply-patch+yaml"  # JSON is YAML
+_PATCH_TYPES = {"merge": MERGE, "strategic": STRATEGIC, "json": JSON_PATCH, "apply": APPLY}
+
+_JSON = "application/json"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+MAX_RETRIES = 10  # client-go's
+REQUEST_TIMEOUT = 60.0  # seconds until a request that is no watch is given up; the server's own limit
+TOKEN_FILE_PERIOD = 60.0  # seconds a token read from a file is used before it is read again; client-go's
+WATCH_GRACE = 30.0  # seconds that a watch may outlive its timeoutSeconds before the connection counts as dead
+MAX_IN_FLIGHT = 64  # requests at once, watches not counted; a component of ours needs no more, and it bounds memory
+MAX_LINE = 64 << 20  # bytes of one watch event
+
+
+class Unreachable(ConnectionError):
+    """The server could not be reached, or broke the connection."""
+
+
+class Client:
+    """A connection pool to one API server. Use as an async context manager; safe for any number of tasks.
+
+    user_agent: sent with every request ("controllers/0.1"). max_in_flight: requests at once, watches not counted.
+    """
+
+    def __init__(
+        self, credentials: Credentials, *, clock: Clock, user_agent: str, max_in_flight: int = MAX_IN_FLIGHT
+    ) -> None:
+        self.clock = clock
+        self.server = credentials.server
+        self._credentials = credentials
+        self._headers = {"User-Agent": user_agent}
+        self._slots = asyncio.Semaphore(max_in_flight)
+        self._tls: ssl.SSLContext | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._token = ""
+        self._token_read = -TOKEN_FILE_PERIOD
+
+    @classmethod
+    def from_kubeconfig(cls, path: str | Path, *, clock: Clock, user_agent: str, context: str | None = None) -> Client:
+        """A client for a context of a kubeconfig (default: its current one). KubeconfigError."""
+        return cls(kubeconfig.load(path, context), clock=clock, user_agent=user_agent)
+
+    async def __aenter__(self) -> Self:
+        import aiohttp
+
+        self._tls = await asyncio.to_thread(self._credentials.ssl_context)
+        # Watches hold a connection each, so the pool itself has no limit; requests are limited by slots.
+        connector = aiohttp.TCPConnector(ssl=self._tls, limit=0, keepalive_timeout=60, ttl_dns_cache=30)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            headers=self._headers,
+            timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=10, sock_read=None),
+            auto_decompress=True,
+            read_bufsize=1 << 18,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    # -- verbs
+
+    async def get(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None = None,
+        *,
+        subresource: str | None = None,
+        resource_version: str | None = None,
+        metadata_only: bool = False,
+    ) -> Obj:
+        """One object. metadata_only: a PartialObjectMetadata."""
+        return await self._json(
+            "GET",
+            resource.path(namespace, name, subresource),
+            query={"resourceVersion": resource_version},
+            accept=METADATA if metadata_only else _JSON,
+        )
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = 0,
+        continue_token: str = "",
+        resource_version: str | None = None,
+        metadata_only: bool = False,
+    ) -> Obj:
+        """A list object, one page of it if limit is given. namespace None: of all namespaces."""
+        query = {
+            "labelSelector": label_selector,
+            "fieldSelector": field_selector,
+            "limit": str(limit) if limit else "",
+            "continue": continue_token,
+            "resourceVersion": resource_version,
+        }
+        accept = METADATA_LIST if metadata_only else _JSON
+        return await self._json("GET", resource.path(namespace), query=query, accept=accept)
+
+    async def list_all(
+        self, resource: Resource, namespace: str | None = None, *, page: int = 500, **options: Any
+    ) -> Objs:
+        """Every item, fetched page by page. options: as for list()."""
+        items: Objs = []
+        token = ""
+        while True:
+            answer = await self.list(resource, namespace, limit=page, continue_token=token, **options)
+            items += answer.get("items") or ()
+            token = answer["metadata"].get("continue") or ""
+            if not token:
+                return items
+
+    async def watch(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        resource_version: str | None,
+        label_selector: str = "",
+        field_selector: str = "",
+        timeout_seconds: int | None = None,
+        bookmarks: bool = True,
+        metadata_only: bool = False,
+    ) -> AsyncIterator[tuple[str, Obj]]:
+        """(type, object) pairs: ADDED, MODIFIED, DELETED, BOOKMARK; ends when the server ends the watch.
+
+        An ERROR event is raised as ApiError. Close it (contextlib.aclosing) when leaving early.
+        """
+        query = {
+            "watch": "true",
+            "resourceVersion": resource_version,
+            "labelSelector": label_selector,
+            "fieldSelector": field_selector,
+            "timeoutSeconds": str(timeout_seconds) if timeout_seconds else "",
+            "allowWatchBookmarks": "true" if bookmarks else "",
+        }
+        accept = METADATA if metadata_only else _JSON
+        async with clocks.timeout(self.clock, REQUEST_TIMEOUT):
+            response = await self._send("GET", resource.path(namespace), query=query, accept=accept, body=None)
+        deadline = self.clock.monotonic() + timeout_seconds + WATCH_GRACE if timeout_seconds else None
+        try:
+            async for line in self._lines(response, deadline):
+                event = orjson.loads(line)
+                if event["type"] == "ERROR":
+                    raise ApiError.from_status(event["object"])
+                yield event["type"], event["object"]
+        finally:
+            response.close()
+
+    async def create(
+        self,
+        resource: Resource,
+        obj: Obj,
+        namespace: str | None = None,
+        *,
+        name: str | None = None,
+        subresource: str | None = None,
+        dry_run: bool = False,
+        field_manager: str | None = None,
+    ) -> Obj:
+        """The object as created. namespace: default the object's own. name and subresource: POST to a subresource."""
+        if namespace is None and resource.namespaced:
+            namespace = obj["metadata"].get("namespace")
+        body = obj if subresource else {**obj, "kind": resource.kind, "apiVersion": resource.api_version}
+        path = resource.path(namespace, name, subresource)
+        return await self._json("POST", path, query=_write_query(dry_run, field_manager), body=orjson.dumps(body))
+
+    async def update(
+        self, resource: Resource, obj: Obj, *, subresource: str | None = None, field_manager: str | None = None
+    ) -> Obj:
+        """The object as replaced. A Conflict is raised when its resourceVersion is not the current one."""
+        metadata = obj["metadata"]
+        path = resource.path(metadata.get("namespace"), metadata["name"], subresource)
+        body = obj if obj.get("kind") else {**obj, "kind": resource.kind, "apiVersion": resource.api_version}
+        return await self._json("PUT", path, query=_write_query(False, field_manager), body=orjson.dumps(body))
+
+    async def patch(
+        self,
+        resource: Resource,
+        name: str,
+        patch: Any,
+        namespace: str | None = None,
+        *,
+        content_type: str = MERGE,
+        subresource: str | None = None,
+        field_manager: str | None = None,
+        force: bool = False,
+        dry_run: bool = False,
+    ) -> Obj:
+        """The object as patched. content_type: a media type or "merge", "strategic", "json", "apply"."""
+        query = _write_query(dry_run, field_manager) | {"force": "true" if force else ""}
+        return await self._json(
+            "PATCH",
+            resource.path(namespace, name, subresource),
+            query=query,
+            body=patch if isinstance(patch, bytes) else orjson.dumps(patch),
+            content_type=_PATCH_TYPES.get(content_type, content_type),
+        )
+
+    async def delete(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None = None,
+        *,
+        grace_period_seconds: int | None = None,
+        propagation_policy: str | None = None,
+        uid: str | None = None,
+        resource_version: str | None = None,
+    ) -> Obj:
+        """The Status or the object that is being deleted. uid, resource_version: preconditions (Conflict)."""
+        options = _delete_options(grace_period_seconds, propagation_policy)
+        preconditions = {"uid": uid, "resourceVersion": resource_version}
+        if any(preconditions.values()):
+            options["preconditions"] = {key: value for key, value in preconditions.items() if value}
+        return await self._json("DELETE", resource.path(namespace, name), body=orjson.dumps(options))
+
+    async def delete_collection(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        grace_period_seconds: int | None = None,
+        propagation_policy: str | None = None,
+    ) -> Obj:
+        """Delete everything that matches."""
+        query = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        body = orjson.dumps(_delete_options(grace_period_seconds, propagation_policy))
+        return await self._json("DELETE", resource.path(namespace), query=query, body=body)
+
+    async def raw(self, path: str, *, accept: str = _JSON, query: Mapping[str, str | None] | None = None) -> Obj:
+        """GET of any path that answers JSON (discovery, version)."""
+        return await self._json("GET", path, query=query, accept=accept)
+
+    # -- transport
+
+    async def _json(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | None] | None = None,
+        body: bytes | None = None,
+        accept: str = _JSON,
+        content_type: str = _JSON,
+    ) -> Obj:
+        import aiohttp
+
+        async with self._slots:
+            try:
+                async with clocks.timeout(self.clock, REQUEST_TIMEOUT):
+                    response = await self._send(
+                        method, path, query=query, accept=accept, body=body, content_type=content_type
+                    )
+                    try:
+                        data = await response.read()
+                    finally:
+                        response.release()
+            except aiohttp.ClientError as error:
+                raise Unreachable(f"{method} {self.server}{path}: {error}") from error
+        answer: Obj = orjson.loads(data)
+        return answer
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | None] | None,
+        accept: str,
+        body: bytes | None,
+        content_type: str = _JSON,
+    ) -> aiohttp.ClientResponse:
+        """A successful response whose body is yet to be read; ApiError for any other."""
+        import aiohttp
+        from yarl import URL
+
+        assert self._session is not None, "the client is not open"
+        url = URL(self.server + path, encoded=True)
+        params = {key: value for key, value in (query or {}).items() if value}
+        for attempt in range(MAX_RETRIES + 1):
+            headers = {"Accept": accept}
+            if body is not None:
+                headers["Content-Type"] = content_type
+            if token := await self._bearer():
+                headers["Authorization"] = f"Bearer {token}"
+            try:
+                response = await self._session.request(
+                    method,
+                    url.with_query(params) if params else url,
+                    data=body,
+                    headers=headers,
+                    allow_redirects=False,
+                    server_hostname=self._credentials.server_name,
+                )
+            except aiohttp.ClientError as error:
+                raise Unreachable(f"{method} {self.server}{path}: {error}") from error
+            if response.status < 300:
+                return response
+            wait = _retry_after(response)
+            if wait is None or attempt == MAX_RETRIES:
+                raise await _error(response)
+            response.release()
+            await self.clock.sleep(wait)
+        raise AssertionError("unreachable")
+
+    async def _lines(self, response: aiohttp.ClientResponse, deadline: float | None) -> AsyncIterator[bytes]:
+        """The lines of a watch as they arrive; many may arrive in one read."""
+        import aiohttp
+
+        rest = b""
+        while True:
+            try:
+                if deadline is None:
+                    chunk = await response.content.readany()
+                else:
+                    async with clocks.timeout(self.clock, max(0.0, deadline - self.clock.monotonic())):
+                        chunk = await response.content.readany()
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise Unreachable(
+                    f"watch of {self.server}{response.url.path}: {error or 'no answer in time'}"
+                ) from error
+            if not chunk:
+                return
+            lines = (rest + chunk).split(b"\n")
+            rest = lines.pop()
+            if len(rest) > MAX_LINE:
+                raise Unreachable(f"watch of {self.server}{response.url.path}: an event exceeds {MAX_LINE} bytes")
+            for line in lines:
+                if line:
+                    yield line
+
+    async def _bearer(self) -> str | None:
+        """The bearer token, read again from its file as it is rotated."""
+        path = self._credentials.token_file
+        if path is None:
+            return self._credentials.token
+        now = self.clock.monotonic()
+        if now - self._token_read >= TOKEN_FILE_PERIOD:
+            try:
+                self._token = (await asyncio.to_thread(Path(path).read_text)).strip()
+                self._token_read = now
+            except OSError as error:
+                if not self._token:
+                    raise Unreachable(f"reading the token file: {error}") from error
+                log.warning("cannot read the token file, using the last token: %s", error)
+        return self._token
+
+
+def _write_query(dry_run: bool, field_manager: str | None) -> dict[str, str | None]:
+    return {"dryRun": "All" if dry_run else None, "fieldManager": field_manager}
+
+
+def _delete_options(grace_period_seconds: int | None, propagation_policy: str | None) -> Obj:
+    options: Obj = {"kind": "DeleteOptions", "apiVersion": "v1"}
+    if grace_period_seconds is not None:
+        options["gracePeriodSeconds"] = grace_period_seconds
+    if propagation_policy:
+        options["propagationPolicy"] = propagation_policy
+    return options
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> int | None:
+    """Seconds to wait before trying again, if the server asks for that."""
+    if response.status != 429 and response.status < 500:
+        return None
+    text = response.headers.get("Retry-After", "")
+    return int(text) if text.isdigit() else None
+
+
+async def _error(response: aiohttp.ClientResponse) -> ApiError:
+    """What an answer of failure means."""
+    import aiohttp
+
+    try:
+        data = await response.read()
+    except aiohttp.ClientError:
+        data = b""
+    finally:
+        response.release()
+    try:
+        status = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        status = None
+    if isinstance(status, dict) and status.get("kind") == "Status":
+        return ApiError.from_status({**status, "code": status.get("code") or response.status})
+    text = data[:2048].decode("utf-8", "replace").strip() or response.reason or "unknown"
+    return ApiError(response.status, _REASONS.get(response.status, ""), text)
+
+
+_REASONS = {
+    400: "BadRequest",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    409: "Conflict",
+    410: "Gone",
+    429: "TooManyRequests",
+    500: "InternalError",
+    503: "ServiceUnavailable",
+    504: "Timeout",
+}

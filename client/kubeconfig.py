@@ -1,0 +1,120 @@
+"""Reading a kubeconfig: where the server is and who we are to it.
+
+Called by client/api.py only. Understands what components need: CA, client certificates and keys as data or files,
+tokens and token files. It refuses plain HTTP, exec plugins and auth providers, and says so.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import ssl
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+class KubeconfigError(ValueError):
+    """A kubeconfig that cannot be used; the text says which file and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """How to reach a server. PEM bytes are None where the kubeconfig has none.
+
+    server: URL without trailing slash. token: a fixed bearer token. token_file: read again as it is rotated.
+    """
+
+    server: str
+    ca: bytes | None = None
+    certificate: bytes | None = None
+    key: bytes | None = None
+    token: str | None = None
+    token_file: str | None = None
+    verify: bool = True
+    server_name: str | None = None
+    namespace: str = "default"
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """A client context; loads the certificate through a private temporary file, the only way Python's ssl offers."""
+        context = ssl.create_default_context(cadata=self.ca.decode("ascii") if self.ca else None)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if not self.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self.certificate and self.key:
+            descriptor, path = tempfile.mkstemp(prefix="steersman-", suffix=".pem")
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(self.certificate + b"\n" + self.key)
+                context.load_cert_chain(path)
+            finally:
+                os.unlink(path)
+        return context
+
+
+def load(path: str | Path, context: str | None = None) -> Credentials:
+    """The credentials of a context (default: the current one) in that file. KubeconfigError."""
+    import yaml
+
+    path = Path(path)
+    try:
+        config = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise KubeconfigError(f"{path}: {error}") from error
+    if not isinstance(config, dict):
+        raise KubeconfigError(f"{path}: not a kubeconfig")
+    try:
+        return parse(config, base=path.parent, context=context)
+    except KubeconfigError as error:
+        raise KubeconfigError(f"{path}: {error}") from error
+
+
+def parse(config: Mapping[str, Any], *, base: Path, context: str | None = None) -> Credentials:
+    """As load(), from the parsed document; relative file names start at `base`."""
+    name = context or config.get("current-context") or ""
+    chosen = _named(config, "contexts", "context", name)
+    cluster = _named(config, "clusters", "cluster", chosen.get("cluster", ""))
+    user = _named(config, "users", "user", chosen["user"]) if chosen.get("user") else {}
+    server = str(cluster.get("server") or "").rstrip("/")
+    if not server.startswith("https://"):
+        raise KubeconfigError(f"server {server!r} is not an https:// URL")
+    if "exec" in user or "auth-provider" in user:
+        raise KubeconfigError("exec plugins and auth providers are not supported")
+    token_file = user.get("tokenFile")
+    return Credentials(
+        server=server,
+        ca=_material(cluster, "certificate-authority", base),
+        certificate=_material(user, "client-certificate", base),
+        key=_material(user, "client-key", base),
+        token=user.get("token"),
+        token_file=str(base / token_file) if token_file else None,
+        verify=not cluster.get("insecure-skip-tls-verify", False),
+        server_name=cluster.get("tls-server-name"),
+        namespace=chosen.get("namespace") or "default",
+    )
+
+
+def _named(config: Mapping[str, Any], plural: str, singular: str, name: str) -> dict[str, Any]:
+    for entry in config.get(plural) or ():
+        if entry.get("name") == name:
+            return dict(entry.get(singular) or {})
+    raise KubeconfigError(f"no {singular} named {name!r}")
+
+
+def _material(section: Mapping[str, Any], name: str, base: Path) -> bytes | None:
+    """PEM bytes given as base64 data or as a file; data wins, as in client-go."""
+    if data := section.get(f"{name}-data"):
+        try:
+            return base64.b64decode(data, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise KubeconfigError(f"{name}-data: {error}") from error
+    if file := section.get(name):
+        try:
+            return (base / str(file)).read_bytes()
+        except OSError as error:
+            raise KubeconfigError(f"{name}: {error}") from error
+    return None
