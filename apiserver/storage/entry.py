@@ -18,6 +18,8 @@ Attributes = Callable[[dict[str, Any], str], tuple[Mapping[str, str], Mapping[st
 
 NOTHING: Mapping[str, str] = {}
 _OPENING = b'"metadata":{'
+_OLD_REVISION = len(b'"metadata":{"resourceVersion":"')
+_COMMA, _BRACE = b",}"
 _FORM_BYTES = 32 << 20
 
 
@@ -87,7 +89,8 @@ class Entry:
 
     def at(self, revision: int) -> Entry:
         """The same object bearing another resourceVersion: what a deletion is told with."""
-        body = splice(revision, self.body, self.body.index(b'",') + 2)
+        end = self.body.index(b'"', _OLD_REVISION) + 1
+        body = splice(revision, self.body, end + 1 if self.body[end] == _COMMA else end)
         return Entry(self._home, self.key, revision, self.version, body, self._labels, self._fields)
 
     def _read(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
@@ -135,10 +138,8 @@ class Home:
 
 def splice(revision: int, body: bytes, start: int = len(_OPENING)) -> bytes:
     """body with a resourceVersion put into its metadata; what precedes `start` is replaced. An exact-size copy."""
-    rest = memoryview(body)[start:]
-    if rest[:1] == b"}":
-        return b"".join((b'"metadata":{"resourceVersion":"%d"' % revision, rest))
-    return b"".join((b'"metadata":{"resourceVersion":"%d",' % revision, rest))
+    opening = b'"metadata":{"resourceVersion":"%d"' if body[start] == _BRACE else b'"metadata":{"resourceVersion":"%d",'
+    return b"".join((opening % revision, memoryview(body)[start:]))
 
 
 def unpack(value: bytes, revision: int) -> tuple[str, bytes]:
