@@ -124,7 +124,7 @@ def run(
             command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False, cwd=cwd, env=environment
         )
     except subprocess.TimeoutExpired as error:
-        raise Failed(f"{' '.join(command)} took longer than {timeout} s:\n{error.stdout}\n{error.stderr}") from error
+        raise Failed(f"{' '.join(command)} took longer than {timeout} s:\n{error.stdout!r}\n{error.stderr!r}") from error
     if check and done.returncode != 0:
         raise Failed(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done
