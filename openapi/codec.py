@@ -1,9 +1,119 @@
 """From the bytes of a request to an object: JSON and YAML, strictness, and the original's words for what is wrong.
 
-    parse(raw, yaml=False) -> Parsed        .obj is the decoded JSON value; ParseError(text) when it is none
-    decode(info, parsed) -> (obj, problems) obj: pruned, checked, in canonical form (as Go would write it again); problems:
-                                            'unknown field "spec.foo"', 'duplicate field "data.a"', in document order
-                                            DecodeError(text) when a value has a wrong type: the text is what follows
-                                            '... cannot be handled as a ConfigMap: '
-    strict_text(problems)                   'strict decoding error: unknown field "a", duplicate field "b"'
+parse(raw, yaml=False) -> Parsed        .obj is the decoded JSON value; ParseError(text) when it is none
+decode(info, parsed) -> (obj, problems) obj: pruned, checked, in canonical form (as Go would write it again); problems:
+                                        'unknown field "spec.foo"', 'duplicate field "data.a"', in document order.
+                                        DecodeError(text) when a value has a wrong type: the text is what follows
+                                        '... cannot be handled as a ConfigMap: '
+strict_text(problems)                   'strict decoding error: unknown field "a", duplicate field "b"'
 """
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+
+from openapi import compile, jsontext, yamltext
+from openapi.explain import DecodeError, Literal, Pairs
+from openapi.schemas import TypeInfo
+
+__all__ = ["DecodeError", "ParseError", "Parsed", "decode", "parse", "parse_json", "strict_text"]
+
+MAX_DEPTH = 250  # what orjson can write again (254), less what envelopes around an object need
+
+
+class ParseError(Exception):
+    """The bytes are no JSON (or YAML). The text is the original's."""
+
+
+class Parsed:
+    """A decoded body. json: its JSON bytes if it came as JSON. duplicates: some object in it may have a key twice;
+    problems: strictness errors of the YAML itself."""
+
+    __slots__ = ("duplicates", "json", "obj", "problems")
+
+    def __init__(
+        self, obj: Any, raw: bytes | None, *, duplicates: bool = False, problems: list[str] | None = None
+    ) -> None:
+        self.obj = obj
+        self.json = raw
+        self.duplicates = duplicates
+        self.problems = problems or []
+
+
+def parse(raw: bytes, *, yaml: bool = False) -> Parsed:
+    """The JSON value in the bytes; of a YAML stream the first document, as JSON."""
+    if yaml:
+        try:
+            obj, problems = yamltext.load(raw)
+        except yamltext.YamlError as error:
+            raise ParseError(str(error)) from None
+        return Parsed(obj, None, problems=problems)
+    return parse_json(raw)
+
+
+def parse_json(raw: bytes) -> Parsed:
+    try:
+        obj = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        # Bytes that are not UTF-8, which Go replaces, or no JSON at all.
+        text = raw.decode("utf-8", "replace")
+        error = jsontext.error(text)
+        if error is not None:
+            raise ParseError(error) from None
+        try:
+            obj = orjson.loads(_without_surrogates(text))
+        except orjson.JSONDecodeError:
+            raise ParseError("exceeded max depth") from None
+    return Parsed(obj, raw, duplicates=_may_have_duplicates(raw, obj))
+
+
+def _without_surrogates(text: str) -> bytes:
+    """Unpaired surrogate escapes become U+FFFD, as in Go."""
+    return json.dumps(json.loads(text)).encode("ascii") if "\\u" not in text else _repaired(text)
+
+
+def _repaired(text: str) -> bytes:
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ParseError("exceeded max depth") from None
+    return json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+def _may_have_duplicates(raw: bytes, obj: Any) -> bool:
+    """Whether some key may occur twice: what was read has fewer quotes than what was sent. Bounds nesting on the way."""
+    try:
+        again = orjson.dumps(obj)
+    except orjson.JSONEncodeError:
+        raise ParseError("exceeded max depth") from None
+    return raw.count(b'"') != again.count(b'"') or b"\\u0022" in raw
+
+
+def decode(info: TypeInfo, parsed: Parsed) -> tuple[Any, list[str]]:
+    """The body as an object of that type. Raises DecodeError."""
+    if not parsed.duplicates and not parsed.problems:
+        try:
+            return info.decoder(parsed.obj), []
+        except compile.Slow:
+            pass
+    obj, problems = info.explain(pairs(parsed))
+    return obj, parsed.problems + problems
+
+
+def pairs(parsed: Parsed) -> Any:
+    """The body with Pairs and Literals where its bytes are at hand."""
+    if parsed.json is None:
+        return parsed.obj
+    text = parsed.json.decode("utf-8", "replace")
+    return json.loads(text, object_pairs_hook=Pairs, parse_float=Literal, parse_int=_integer)
+
+
+def _integer(text: str) -> Any:
+    return int(text) if len(text) < 400 else Literal(text)
+
+
+def strict_text(problems: list[str]) -> str:
+    return "strict decoding error: " + ", ".join(problems)

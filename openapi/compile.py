@@ -17,7 +17,7 @@ from openapi.schemas import Field, TypeInfo
 Decode = Callable[[Any], Any]
 
 
-class Slow(Exception):  # noqa: N818 - control flow, not an error
+class Slow(Exception):
     """The value needs openapi.explain."""
 
 
@@ -146,7 +146,9 @@ def _schema_or_strings(value: Any) -> Any:
 def _schema(value: Any) -> Any:
     from openapi import schemas
 
-    return schemas.load().type("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps").decoder(value)
+    return (
+        schemas.load().type("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps").decoder(value)
+    )
 
 
 def _slow(_: Any) -> Any:

@@ -38,7 +38,16 @@ SPECIAL = {
     "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrStringArray": "JS",
 }
 
-_GO_SCALARS = {"string": "s", "bool": "b", "int": "i64", "int8": "i32", "uint8": "i32", "int32": "i32", "int64": "i64", "float64": "d"}
+_GO_SCALARS = {
+    "string": "s",
+    "bool": "b",
+    "int": "i64",
+    "int8": "i32",
+    "uint8": "i32",
+    "int32": "i32",
+    "int64": "i64",
+    "float64": "d",
+}
 _NOTICE = """The files in this folder were made from the Kubernetes API definitions ({version}) as carried by the Python package
 kubernetes-validate {package}.
 

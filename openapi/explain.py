@@ -1,4 +1,4 @@
-"""The slow walk of decoding: does what the compiled path does, finds unknown and duplicate fields, and words type errors as Go does.
+"""The slow walk of decoding: as the compiled path, but it finds unknown and duplicate fields and words type errors as Go does.
 
 Runs when openapi.compile gave up on a value: something is null, unknown, duplicate, unusually written, or wrong. Values may
 hold Pairs in place of dicts, and Literal in place of floats, when the body's bytes were at hand (openapi.codec).
@@ -43,6 +43,15 @@ def decode(info: TypeInfo, value: Any) -> tuple[Any, list[str]]:
     if walk.error:
         raise DecodeError(walk.error)
     return (info.decoder({}) if out is OMIT else out), walk.problems
+
+
+def decode_unstructured(info: TypeInfo, value: Any) -> tuple[Any, list[str]]:
+    """As decode(), in the words of the original's converter from maps, which strategic merge patches go through."""
+    walk = _Converter()
+    out = walk.value(info, value, "", _go_name(info))
+    if walk.error:
+        raise DecodeError(walk.error)
+    return (info.decoder({}) if out is OMIT else out), sorted(walk.problems)
 
 
 def _go_name(info: TypeInfo) -> str:
@@ -106,7 +115,8 @@ class _Walk:
         self.error = self.error or text
         return OMIT
 
-    def mismatch(self, value: Any, go_type: str, *, literal: bool = False) -> Any:
+    def mismatch(self, value: Any, go_type: str, target: str, *, literal: bool = False) -> Any:
+        """target: reflect's kind of the Go type."""
         kind = _kind_of(value)
         if literal and kind == "number":
             kind = f"number {_number_text(value)}"
@@ -143,7 +153,7 @@ class _Walk:
         if value is None:
             return info.decoder({})
         if not isinstance(value, Pairs | dict):
-            return self.mismatch(value, go_type)
+            return self.mismatch(value, go_type, "struct")
         outer = self.struct
         self.struct = info.short_name
         out: dict[str, Any] = {}
@@ -188,7 +198,7 @@ class _Walk:
 
     def map_value(self, info: TypeInfo, value: Any, path: str, go_type: str) -> Any:
         if not isinstance(value, Pairs | dict):
-            return self.mismatch(value, go_type)
+            return self.mismatch(value, go_type, "map")
         assert info.elem is not None
         element_type = go_type.partition("]")[2]
         out = {}
@@ -200,7 +210,7 @@ class _Walk:
 
     def list_value(self, info: TypeInfo, value: Any, path: str, go_type: str) -> Any:
         if not isinstance(value, list) or isinstance(value, Pairs):
-            return self.mismatch(value, go_type)
+            return self.mismatch(value, go_type, "slice")
         assert info.elem is not None
         element_type = go_type.partition("]")[2]
         out = []
@@ -224,15 +234,15 @@ class _Walk:
         return method(value, path, go_type) if method else plain(value)
 
     def as_s(self, value: Any, path: str, go_type: str) -> Any:
-        return value if isinstance(value, str) else self.mismatch(value, go_type)
+        return value if isinstance(value, str) else self.mismatch(value, go_type, "string")
 
     def as_b(self, value: Any, path: str, go_type: str) -> Any:
-        return value if isinstance(value, bool) else self.mismatch(value, go_type)
+        return value if isinstance(value, bool) else self.mismatch(value, go_type, "bool")
 
     def integer(self, value: Any, go_type: str, low: int, high: int) -> Any:
         if type(value) is int and low <= value <= high:
             return value
-        return self.mismatch(value, go_type, literal=True)
+        return self.mismatch(value, go_type, "int32" if high < 0x80000000 else "int64", literal=True)
 
     def as_i32(self, value: Any, path: str, go_type: str) -> Any:
         return self.integer(value, go_type, -0x80000000, 0x7FFFFFFF)
@@ -242,12 +252,12 @@ class _Walk:
 
     def as_d(self, value: Any, path: str, go_type: str) -> Any:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            return self.mismatch(value, go_type)
+            return self.mismatch(value, go_type, "float64")
         return number(value)
 
     def as_y(self, value: Any, path: str, go_type: str) -> Any:
         if not isinstance(value, str):
-            return self.mismatch(value, go_type or "[]uint8")
+            return self.mismatch(value, go_type or "[]uint8", "slice")
         return self.reading(scalars.canonical_base64, value)
 
     def reading(self, read: Any, value: Any) -> Any:
@@ -256,42 +266,66 @@ class _Walk:
         except ValueError as error:
             return self.fail(str(error))
 
-    def as_Q(self, value: Any, path: str, go_type: str) -> Any:  # noqa: N802
+    def as_Q(self, value: Any, path: str, go_type: str) -> Any:
         if isinstance(value, str):
             return self.reading(quantity.canonical, value.strip())
         if isinstance(value, bool | dict | list):
             return self.reading(quantity.canonical, "{")
         return self.reading(quantity.canonical, _number_text(value))
 
-    def as_I(self, value: Any, path: str, go_type: str) -> Any:  # noqa: N802
+    def as_I(self, value: Any, path: str, go_type: str) -> Any:
         return value if isinstance(value, str) else self.as_i32(value, path, "int32")
 
-    def as_T(self, value: Any, path: str, go_type: str) -> Any:  # noqa: N802
+    def as_T(self, value: Any, path: str, go_type: str) -> Any:
         return self.text_scalar(scalars.canonical_time, value)
 
-    def as_M(self, value: Any, path: str, go_type: str) -> Any:  # noqa: N802
+    def as_M(self, value: Any, path: str, go_type: str) -> Any:
         return self.text_scalar(scalars.canonical_micro_time, value)
 
-    def as_D(self, value: Any, path: str, go_type: str) -> Any:  # noqa: N802
+    def as_D(self, value: Any, path: str, go_type: str) -> Any:
         return self.text_scalar(scalars.canonical_duration, value)
 
     def text_scalar(self, read: Any, value: Any) -> Any:
-        return self.reading(read, value) if isinstance(value, str) else self.mismatch(value, "string")
+        return self.reading(read, value) if isinstance(value, str) else self.mismatch(value, "string", "string")
 
     def schema(self, value: Any, path: str) -> Any:
         from openapi import schemas
 
         return self.value(schemas.load().type(SCHEMA), value, path, "v1.JSONSchemaProps")
 
-    def as_JB(self, value: Any, path: str, go_type: str) -> Any:  # noqa: N802
+    def as_JB(self, value: Any, path: str, go_type: str) -> Any:
         return value if isinstance(value, bool) else self.schema(value, path)
 
-    def as_JA(self, value: Any, path: str, go_type: str) -> Any:  # noqa: N802
+    def as_JA(self, value: Any, path: str, go_type: str) -> Any:
         if isinstance(value, list) and not isinstance(value, Pairs):
             return [self.schema(item, f"{path}[{position}]") for position, item in enumerate(value)]
         return self.schema(value, path)
 
-    def as_JS(self, value: Any, path: str, go_type: str) -> Any:  # noqa: N802
+    def as_JS(self, value: Any, path: str, go_type: str) -> Any:
         if isinstance(value, list) and not isinstance(value, Pairs):
-            return [item if isinstance(item, str) else self.mismatch(item, "string") for item in value]
+            return [item if isinstance(item, str) else self.mismatch(item, "string", "string") for item in value]
         return self.schema(value, path)
+
+
+class _Converter(_Walk):
+    """The words of runtime.DefaultUnstructuredConverter."""
+
+    def mismatch(self, value: Any, go_type: str, target: str, *, literal: bool = False) -> Any:
+        kind = {"object": "map", "array": "slice", "number": "float64"}.get(_kind_of(value), _kind_of(value))
+        if type(value) is int:
+            kind = "int64"
+        if target in ("map", "slice"):
+            return self.fail(f"cannot restore {target} from {kind}")
+        if target == "struct":
+            return self.fail(f"cannot restore struct from: {kind}")
+        if (kind == "int64" and target == "string") or (kind == "float64" and target in ("int32", "int64")):
+            return self.fail(f"cannot convert {kind} to {go_type.lstrip('*')}")
+        return self.fail(f"unrecognized type: {target}")
+
+    def integer(self, value: Any, go_type: str, low: int, high: int) -> Any:
+        """Integral floats are taken, and what is too large wraps."""
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if type(value) is int and not low <= value <= high:
+            return (value - low) % (high - low + 1) + low
+        return super().integer(value, go_type, low, high)

@@ -87,14 +87,21 @@ def _moment(text: str, layout: str) -> datetime | None:
         raise ValueError(_time_error(text, layout))
     year, month, day, hour, minute, second = (int(match[i]) for i in range(1, 7))
     fraction = int(((match[7] or ".0")[1:] + "000000")[:6])
-    for low, value, high, word in ((1, month, 12, "month"), (0, hour, 23, "hour"), (0, minute, 59, "minute"), (0, second, 59, "second")):
+    for low, value, high, word in (
+        (1, month, 12, "month"),
+        (0, hour, 23, "hour"),
+        (0, minute, 59, "minute"),
+        (0, second, 59, "second"),
+    ):
         if not low <= value <= high:
             raise ValueError(f"parsing time {go_quote(text)}: {word} out of range")
     offset = timedelta(0)
     if match[8] != "Z":
         hours, minutes = int(match[8][1:3]), int(match[8][4:6])
         if hours > 24 or minutes >= 60:
-            raise ValueError(f"parsing time {go_quote(text)}: time zone offset {'hour' if hours > 24 else 'minute'} out of range")
+            raise ValueError(
+                f"parsing time {go_quote(text)}: time zone offset {'hour' if hours > 24 else 'minute'} out of range"
+            )
         offset = timedelta(hours=hours, minutes=minutes) * (-1 if match[8][0] == "-" else 1)
     try:
         local = datetime(max(year, 1), month, day, hour, minute, second, fraction, tzinfo=timezone.utc)  # noqa: UP017

@@ -52,14 +52,26 @@ class TypeInfo:
 
     kind       "scalar" (code says which), "struct" (fields), "map" and "list" (elem), "any" (whatever JSON holds)
     code       s i32 i64 b d (float) y (base64 bytes) Q (quantity) I (int or string) T (time) M (micro time) D (duration);
-               for "any": R (raw object) F (fieldsV1) J (JSON) JB JA JS (JSON-schema unions); for a custom resource's scalar: its JSON type
+               for "any": R (raw object) F (fieldsV1) J (JSON) JB JA JS (JSON-schema unions); a custom resource's: its JSON type
     name       a struct's definition name, else ""
     atomic     the value is owned and merged as a whole (struct, map, list)
     list_type  "atomic", "map" or "set"; keys: those of a list map
-    elem       element type of a map or list; of a struct: the type of fields that `fields` does not name (custom resources), or None
+    elem       element type of a map or list; of a custom resource's struct: type of the fields it does not name, or None
     """
 
-    __slots__ = ("_decode", "_fields", "_raw", "_schemas", "atomic", "code", "elem", "keys", "kind", "list_type", "name")
+    __slots__ = (
+        "_decode",
+        "_fields",
+        "_raw",
+        "_schemas",
+        "atomic",
+        "code",
+        "elem",
+        "keys",
+        "kind",
+        "list_type",
+        "name",
+    )
 
     def __init__(
         self,
@@ -133,12 +145,18 @@ class TypeInfo:
         canonically, values that Go always writes added. The given object is not changed, but may be shared in part.
         Raises openapi.explain.DecodeError with the original's text when a value has a wrong type.
         """
-        from openapi import compile, explain
+        from openapi import compile
 
         try:
             return self.decoder(obj), []
         except compile.Slow:
-            return explain.decode(self, obj)
+            return self.explain(obj)
+
+    def explain(self, value: Any) -> tuple[Any, list[str]]:
+        """The slow path of decode(); the value may hold openapi.explain.Pairs and Literal."""
+        from openapi import explain
+
+        return explain.decode(self, value)
 
 
 class Schemas:
@@ -192,7 +210,9 @@ def load() -> Schemas:
     try:
         raw = (DATA / "schemas.json").read_bytes()
     except FileNotFoundError:
-        raise RuntimeError("openapi/data/schemas.json is missing: run `make setup` (python -m openapi.distil)") from None
+        raise RuntimeError(
+            "openapi/data/schemas.json is missing: run `make setup` (python -m openapi.distil)"
+        ) from None
     return Schemas(orjson.loads(raw))
 
 

@@ -1,0 +1,84 @@
+"""From a stored object and the body of a JSON, merge or strategic merge patch to the object to store.
+
+Called by handlers/patch for every attempt. `current` is the stored object in the request's version, with kind, apiVersion
+and managedFields; it may be changed. The result is decoded, not yet defaulted. Apply patches are managed.FieldManager's.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import orjson
+
+from apimachinery import errors, field
+from apimachinery.errors import ApiError
+from apiserver.patch import gotext, json_patch, merge_patch, strategic
+from openapi import codec, explain
+from openapi.schemas import TypeInfo
+
+Obj = dict[str, Any]
+Validation = Literal["Ignore", "Warn", "Strict"]
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+
+def patch(
+    media_type: str, current: Obj, raw: bytes, info: TypeInfo, validation: Validation = "Warn"
+) -> tuple[Obj, list[str]]:
+    """(the patched object, warnings). Raises the ApiError that the original answers with."""
+    strict = validation != "Ignore"
+    try:
+        body = codec.parse_json(raw)
+    except codec.ParseError as error:
+        prefix = "error decoding patch: " if strict and media_type != STRATEGIC_PATCH else ""
+        raise errors.bad_request(f"{prefix}{error}") from None
+    if media_type == STRATEGIC_PATCH:
+        return _strategic(current, body, info, validation)
+    module = json_patch if media_type == JSON_PATCH else merge_patch
+    problems = module.check(body) if strict else []
+    patched = module.apply(current, body)
+    try:
+        obj, unknown = info.decode(patched)
+    except codec.DecodeError as error:
+        raise _invalid(_json(patched), str(error)) from None
+    return obj, _judge(problems + unknown, validation, lambda: _json(patched))
+
+
+def _strategic(current: Obj, body: codec.Parsed, info: TypeInfo, validation: Validation) -> tuple[Obj, list[str]]:
+    patch_map = body.obj if body.obj is not None else {}
+    if not isinstance(patch_map, dict):
+        kind = {list: "array", str: "string", bool: "bool"}.get(type(patch_map), "number")
+        raise errors.bad_request(f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}")
+    duplicates = merge_patch.duplicate_fields(codec.pairs(body)) if validation != "Ignore" and body.duplicates else []
+    patched = strategic.apply(current, patch_map, info)
+    try:
+        obj, unknown = info.decode(patched)
+    except codec.DecodeError:
+        try:
+            obj, unknown = explain.decode_unstructured(info, patched)
+        except codec.DecodeError as error:
+            raise _invalid(gotext.value(patch_map), str(error)) from None
+    return obj, _judge(duplicates + sorted(unknown), validation, lambda: gotext.value(patch_map))
+
+
+def _judge(problems: list[str], validation: Validation, drawn: Any) -> list[str]:
+    """Unknown and duplicate fields: forgotten, warned about or refused."""
+    if not problems or validation == "Ignore":
+        return []
+    if validation == "Strict":
+        raise _invalid(drawn(), codec.strict_text(problems))
+    return problems
+
+
+def _json(patched: Any) -> str:
+    """The patched document as texts show it: what the patch went through has sorted keys."""
+    return orjson.dumps(patched, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _invalid(value: str, detail: str) -> ApiError:
+    """422 for the field `patch` of no kind at all."""
+    error = field.invalid("patch", value, detail)
+    return ApiError(422, "Invalid", f' "" is invalid: {error}', details={"causes": [error.cause()]})
