@@ -91,6 +91,13 @@ def go_quote(text: str) -> str:
     return '"' + "".join(out) + '"'
 
 
+class _Omitted:
+    """The type of OMITTED."""
+
+
+OMITTED = _Omitted()  # as a FieldError's value: the text shows none, although its kind of error would
+
+
 @dataclass(frozen=True, slots=True)
 class FieldError:
     """One thing wrong with one field.
@@ -107,7 +114,8 @@ class FieldError:
     def body(self) -> str:
         """The text of the cause: everything but the path."""
         words = _WORDS[self.reason]
-        text = words if self.reason in _WITHOUT_VALUE else f"{words}: {draw_value(self.value)}"
+        plain = self.reason in _WITHOUT_VALUE or self.value is OMITTED
+        text = words if plain else f"{words}: {draw_value(self.value)}"
         return f"{text}: {self.detail}" if self.detail else text
 
     def __str__(self) -> str:
