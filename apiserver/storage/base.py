@@ -88,7 +88,7 @@ class Change(NamedTuple):
 class Page(NamedTuple):
     """Part of a list: records in key order, as of `revision`.
 
-    more: whether keys remain after the last; remaining: how many, or None where the engine does not count.
+    more: whether keys remain after the last; remaining: how many, or None if that was not asked.
     """
 
     records: Sequence[Record]
@@ -112,8 +112,11 @@ class Backend(Protocol):
     async def get(self, key: str, revision: int = 0) -> Record | None:
         """The record as of that revision (0: now). Raises Compacted, FutureRevision, Unavailable."""
 
-    async def list(self, prefix: str, revision: int = 0, start: str = "", limit: int = 0) -> Page:
-        """Records whose key begins with prefix and is >= start, as of that revision (0: now)."""
+    async def list(
+        self, prefix: str, revision: int = 0, start: str = "", limit: int = 0, *, count: bool = False
+    ) -> Page:
+        """Records whose key begins with prefix and is >= start, as of that revision (0: now), at most limit (0: all).
+        count: say how many remain, which takes longer the more there are."""
 
     async def create(self, key: str, value: bytes, ttl: float = 0) -> int:
         """Write a new key and return its revision; with ttl > 0 it is deleted after that many seconds. KeyExists."""

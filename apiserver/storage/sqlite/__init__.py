@@ -116,9 +116,11 @@ class SQLite:
     async def get(self, key: str, revision: int = 0) -> Record | None:
         return await self._read(reader.get, key, revision)
 
-    async def list(self, prefix: str, revision: int = 0, start: str = "", limit: int = 0) -> Page:
+    async def list(
+        self, prefix: str, revision: int = 0, start: str = "", limit: int = 0, *, count: bool = False
+    ) -> Page:
         if limit:
-            return await self._read(reader.page, prefix, revision, start, limit, count=True)
+            return await self._read(reader.page, prefix, revision, start, limit, count=count)
         page = await self._read(reader.page, prefix, revision, start, _PAGE, count=False)
         records = [*page.records]
         while page.more:

@@ -72,9 +72,9 @@ def page(connection: sqlite3.Connection, prefix: str, revision: int, start: str,
         revision = _as_of(revision, newest, compacted)
         rows = connection.execute(_LIST, (first, end, revision, limit + 1)).fetchall()
         more = len(rows) > limit
-        remaining = None
-        if count:
-            remaining = connection.execute(_COUNT, (rows[limit][0], end, revision)).fetchone()[0] if more else 0
+        remaining = None if more else 0
+        if more and count:
+            remaining = connection.execute(_COUNT, (rows[limit][0], end, revision)).fetchone()[0]
     return Page([Record(*row) for row in rows[:limit]], revision, more, remaining)
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from apiserver.storage.base import CannotOpen, Change, Conflict, KeyExists, NotFound, StorageError, Unavailable
-from apiserver.storage.sqlite.file import FIRST_REVISION, File
+from apiserver.storage.sqlite.file import FIRST_REVISION, WAL_LIMIT, File
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,6 @@ _BATCH_BYTES = 8 << 20  # of values in a transaction, more or less
 _ROWS = (128, 64, 32, 16, 8, 4, 2, 1)  # rows per statement: few different statements, so all stay prepared
 _INSERT = {n: "INSERT OR FAIL INTO log VALUES " + ",".join(["(?,?,?,?,?)"] * n) for n in _ROWS}
 _CHECKPOINT_BYTES = 8 << 20  # of write-ahead log before it is copied into the database
-_WAL_LIMIT = 32 << 20  # above this, writers wait for a moment while the log is started over
 _PAGE = 4096
 # sqlite3's own errors, and what it raises for a value it cannot bind: nothing a caller passes may end the thread.
 _FAILURES = (sqlite3.Error, ValueError, TypeError, OverflowError, MemoryError)
@@ -133,6 +132,9 @@ class Writer:
         """Learn the newest revisions; blocks, before start(). CannotOpen."""
         try:
             self._load()
+            self._file.fill_log(_CHECKPOINT_BYTES)
+        except OSError as error:
+            logger.warning("no room to write %s ahead: %s", self._file, error)
         except sqlite3.DatabaseError as error:
             raise CannotOpen(
                 f"{self._file} is damaged ({error}): restore a copy, or move it away to start afresh"
@@ -278,7 +280,6 @@ class Writer:
 
     def _run_checkpoints(self) -> None:
         connection = self._file.connect()
-        connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT}")
         while True:
             self._copy.wait()
             self._copy.clear()
@@ -294,6 +295,6 @@ class Writer:
     def _checkpoint(self, connection: sqlite3.Connection) -> None:
         """Copy the log into the database beside the writers; keep them out only for the rest, and only if it grew long."""
         _, frames, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if frames > copied and frames * _PAGE > _WAL_LIMIT:
+        if frames > copied and frames * _PAGE > WAL_LIMIT:
             with self._gate:
                 connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
