@@ -205,18 +205,18 @@ def validate_field_manager(name: str, path: str) -> list[FieldError]:
 
 
 def validate_immutable(new: Any, old: Any, path: str) -> list[FieldError]:
-    """The value must not change; unset, null, empty maps and empty lists are one."""
+    """The value must not change; unset, null, empty maps and empty lists count as one."""
     if same(new, old):
         return []
     return [field.invalid(path, new, IMMUTABLE)]
 
 
 def same(left: Any, right: Any) -> bool:
-    """Equality as the original's Semantic.DeepEqual sees it: unset, empty and false are the same, at every depth."""
+    """Equality as the original's Semantic.DeepEqual sees it: an unset list or map is an empty one, at every depth."""
     if left == right:
         return True
     if not left and not right:
-        return not any(isinstance(side, int | float) and side is not False for side in (left, right))
+        return not any(isinstance(side, bool | int | float | str) for side in (left, right))
     if isinstance(left, dict) and isinstance(right, dict):
         return all(same(left.get(name), right.get(name)) for name in left.keys() | right.keys())
     if isinstance(left, list) and isinstance(right, list):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery import field
 from apimachinery.clock import Clock
+from apimachinery.field import FieldError
 from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Kind, Obj
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, Obj
+from apiserver.validation import meta, numbers
 
 
 class ControllerRevision(Kind):
@@ -27,3 +30,12 @@ class ControllerRevision(Kind):
             obj.get("revision", 0),
             cells.age(obj, clock),
         ]
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        errors: list[FieldError] = []
+        if obj.get("data") is None:
+            errors.append(field.required("data", "data is mandatory"))
+        return errors + numbers.non_negative(obj.get("revision"), "revision")
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        return self.validate(ctx, obj) + meta.validate_immutable(obj.get("data"), old.get("data"), "data")

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery import field
 from apimachinery.clock import Clock
-from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Kind, Obj
+from apimachinery.field import FieldError
+from apiserver.kinds import cells, podtemplates
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
+from apiserver.validation import labels, meta, numbers
+
+# The internal field spec.templateGeneration of the original lives on in v1 as this annotation.
+_TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 
 _COUNTS = (
     "desiredNumberScheduled",
@@ -48,3 +54,113 @@ class DaemonSet(Kind):
             *cells.template_cells(spec),
             cells.label_selector(spec.get("selector")),
         ]
+
+    def default(self, obj: Obj, version: str) -> None:
+        annotations = obj["metadata"]["annotations"] = obj["metadata"].get("annotations") or {}
+        annotations.setdefault(_TEMPLATE_GENERATION, "0")
+        spec = obj.setdefault("spec", {})
+        podtemplates.default_template(spec)
+        update = spec.setdefault("updateStrategy", {})
+        update["type"] = update.get("type") or "RollingUpdate"
+        if update["type"] == "RollingUpdate":
+            rolling = update["rollingUpdate"] = update.get("rollingUpdate") or {}
+            if rolling.get("maxUnavailable") is None:
+                rolling["maxUnavailable"] = 1
+            if rolling.get("maxSurge") is None:
+                rolling["maxSurge"] = 0
+        if spec.get("revisionHistoryLimit") is None:
+            spec["revisionHistoryLimit"] = 10
+
+    def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
+        if _template_generation(obj) < 1:
+            _set_template_generation(obj, 1)
+
+    def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        if ctx.subresource == "status":
+            return
+        generation = _template_generation(old)
+        if not meta.same(obj["spec"].get("template"), old["spec"].get("template")):
+            generation += 1
+        _set_template_generation(obj, generation)
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        return _validate_spec(obj["spec"], None)
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        if ctx.subresource == "status":
+            return _validate_status(obj.get("status") or {}, old.get("status") or {})
+        new_spec, old_spec = obj["spec"], old["spec"]
+        errors = meta.validate_immutable(new_spec.get("selector"), old_spec.get("selector"), "spec.selector")
+        return errors + _validate_spec(new_spec, old_spec)
+
+    def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
+        return [] if ctx.subresource else podtemplates.warnings(obj, old)
+
+
+def _template_generation(obj: Obj) -> int:
+    text = (obj["metadata"].get("annotations") or {}).get(_TEMPLATE_GENERATION, "0")
+    try:
+        return int(text)
+    except ValueError:
+        return 0
+
+
+def _set_template_generation(obj: Obj, generation: int) -> None:
+    annotations = obj["metadata"]["annotations"] = obj["metadata"].get("annotations") or {}
+    annotations[_TEMPLATE_GENERATION] = str(generation)
+
+
+def _validate_spec(spec: Obj, old: Obj | None) -> list[FieldError]:
+    selector, template = spec.get("selector"), spec.get("template") or {}
+    allow = old is not None and labels.has_invalid_values(old.get("selector"))
+    errors = labels.validate_label_selector(selector, "spec.selector", allow_invalid_values=allow)
+    parsed = podtemplates.selector_of(selector)
+    if parsed is not None:
+        errors += podtemplates.mismatch(parsed, template, "spec.template")
+    if selector is not None and labels.is_empty(selector):
+        errors.append(field.invalid("spec.selector", selector, "empty selector is invalid for daemonset"))
+    errors += podtemplates.validate_template(template, "spec.template", old and old.get("template"))
+    errors += podtemplates.read_only_disks((template.get("spec") or {}).get("volumes"), "spec.template.spec.volumes")
+    errors += podtemplates.endless(template, "spec.template", "DaemonSet")
+    errors += numbers.non_negative_fields(spec, "spec", "minReadySeconds")
+    errors += _validate_strategy(spec.get("updateStrategy") or {})
+    return errors + numbers.non_negative_fields(spec, "spec", "revisionHistoryLimit")
+
+
+def _validate_strategy(strategy: Obj) -> list[FieldError]:
+    kind, rolling = strategy.get("type"), strategy.get("rollingUpdate")
+    path = "spec.updateStrategy.rollingUpdate"
+    if kind == "OnDelete":
+        return []
+    if kind != "RollingUpdate":
+        value = {"Type": kind, "RollingUpdate": rolling}
+        return [field.not_supported("spec.updateStrategy", value, ["RollingUpdate", "OnDelete"])]
+    if rolling is None:
+        return [field.required(path)]
+    unavailable, surge = rolling.get("maxUnavailable"), rolling.get("maxSurge")
+    errors = numbers.int_or_percent(unavailable, path + ".maxUnavailable")
+    errors += numbers.int_or_percent(surge, path + ".maxSurge")
+    errors += numbers.at_most_100_percent(unavailable, path + ".maxUnavailable")
+    errors += numbers.at_most_100_percent(surge, path + ".maxSurge")
+    if numbers.plain_value(unavailable) and numbers.plain_value(surge):
+        errors.append(field.invalid(path + ".maxSurge", surge, "may not be set when maxUnavailable is non-zero"))
+    elif not numbers.plain_value(unavailable) and not numbers.plain_value(surge):
+        errors.append(field.required(path + ".maxUnavailable", "cannot be 0 when maxSurge is 0"))
+    return errors
+
+
+def _validate_status(status: Obj, old: Obj) -> list[FieldError]:
+    errors = numbers.non_negative_fields(
+        status,
+        "status",
+        "currentNumberScheduled",
+        "numberMisscheduled",
+        "desiredNumberScheduled",
+        "numberReady",
+        "observedGeneration",
+        "updatedNumberScheduled",
+        "numberAvailable",
+        "numberUnavailable",
+        "collisionCount",
+    )
+    return errors + numbers.not_decremented(status, old, "collisionCount", "status")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery import field
 from apimachinery.clock import Clock
-from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, SCALE, STATUS, Column, Kind, Obj, Scale
+from apimachinery.field import FieldError
+from apiserver.kinds import cells, podtemplates, strategy
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, SCALE, STATUS, Column, Ctx, Kind, Obj, Scale
+from apiserver.validation import labels, meta, numbers
 
 
 class ReplicaSet(Kind):
@@ -42,3 +45,60 @@ class ReplicaSet(Kind):
 
     def selectable_fields(self, obj: Obj) -> dict[str, str]:
         return {"status.replicas": str((obj.get("status") or {}).get("replicas", 0))}
+
+    def default(self, obj: Obj, version: str) -> None:
+        spec = obj.setdefault("spec", {})
+        podtemplates.default_template(spec)
+        if spec.get("replicas") is None:
+            spec["replicas"] = 1
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        return _validate_spec(obj["spec"], None)
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        if ctx.subresource == "status":
+            return _validate_status(obj.get("status") or {})
+        new_spec, old_spec = obj["spec"], old["spec"]
+        errors = _validate_spec(new_spec, old_spec)
+        return errors + meta.validate_immutable(new_spec.get("selector"), old_spec.get("selector"), "spec.selector")
+
+    def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
+        if ctx.subresource:
+            return []
+        advice = strategy.pod_name_advice(obj["metadata"]["name"]) if old is None else []
+        return advice + podtemplates.warnings(obj, old)
+
+
+def _validate_spec(spec: Obj, old: Obj | None) -> list[FieldError]:
+    errors = numbers.non_negative_fields(spec, "spec", "replicas", "minReadySeconds")
+    selector = spec.get("selector")
+    if selector is None:
+        errors.append(field.required("spec.selector"))
+    else:
+        errors += labels.validate_label_selector(selector, "spec.selector")
+        if labels.is_empty(selector):
+            errors.append(field.invalid("spec.selector", selector, "empty selector is invalid for deployment"))
+    parsed = podtemplates.selector_of(selector)
+    if parsed is None:
+        errors.append(field.invalid("spec.selector", selector, "invalid label selector"))
+    else:
+        template = spec.get("template") or {}
+        errors += podtemplates.validate_replicated(
+            template, parsed, spec.get("replicas") or 0, "spec.template", old and old.get("template")
+        )
+    return errors
+
+
+def _validate_status(status: Obj) -> list[FieldError]:
+    counts = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
+    errors = numbers.non_negative_fields(
+        status, "status", "replicas", *counts, "terminatingReplicas", "observedGeneration"
+    )
+    total, ready = status.get("replicas", 0), status.get("readyReplicas", 0)
+    for name in counts:
+        if status.get(name, 0) > total:
+            errors.append(field.invalid(f"status.{name}", status[name], "cannot be greater than status.replicas"))
+    if status.get("availableReplicas", 0) > ready:
+        text = "cannot be greater than readyReplicas"
+        errors.append(field.invalid("status.availableReplicas", status["availableReplicas"], text))
+    return errors

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery import field
 from apimachinery.clock import Clock
-from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, SCALE, STATUS, Column, Kind, Obj, Scale
+from apimachinery.field import FieldError
+from apiserver.kinds import cells, podtemplates
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, SCALE, STATUS, Column, Ctx, Kind, Obj, Scale
+from apiserver.validation import labels, meta, names, numbers
+
+_MUTABLE = (
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+)
 
 
 class StatefulSet(Kind):
@@ -33,3 +46,153 @@ class StatefulSet(Kind):
             cells.age(obj, clock),
             *cells.template_cells(spec),
         ]
+
+    def validate_name(self, name: str, prefix: bool) -> list[str]:
+        return names.dns_label(name, prefix)
+
+    def default(self, obj: Obj, version: str) -> None:
+        spec = obj.setdefault("spec", {})
+        podtemplates.default_template(spec)
+        spec["podManagementPolicy"] = spec.get("podManagementPolicy") or "OrderedReady"
+        update = spec.setdefault("updateStrategy", {})
+        if not update.get("type"):
+            update["type"] = "RollingUpdate"
+            if update.get("rollingUpdate") is None:
+                update["rollingUpdate"] = {}
+        rolling = update.get("rollingUpdate")
+        if update["type"] == "RollingUpdate" and rolling is not None and rolling.get("partition") is None:
+            rolling["partition"] = 0
+        retention = spec["persistentVolumeClaimRetentionPolicy"] = (
+            spec.get("persistentVolumeClaimRetentionPolicy") or {}
+        )
+        for name in ("whenDeleted", "whenScaled"):
+            retention[name] = retention.get(name) or "Retain"
+        if spec.get("replicas") is None:
+            spec["replicas"] = 1
+        if spec.get("revisionHistoryLimit") is None:
+            spec["revisionHistoryLimit"] = 10
+        for claim in spec.get("volumeClaimTemplates") or ():
+            podtemplates.default_claim(claim)
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        return _validate_spec(obj["spec"], None)
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        if ctx.subresource == "status":
+            return _validate_status(obj.get("status") or {}, old.get("status") or {})
+        errors = _validate_spec(obj["spec"], old["spec"])
+        fixed = [{k: v for k, v in each["spec"].items() if k not in _MUTABLE} for each in (obj, old)]
+        if not meta.same(*fixed):
+            listed = ", ".join(f"'{name}'" for name in _MUTABLE[:-1])
+            text = f"updates to statefulset spec for fields other than {listed} and '{_MUTABLE[-1]}' are forbidden"
+            errors.append(field.forbidden("spec", text))
+        return errors
+
+    def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
+        if ctx.subresource:
+            return []
+        texts = podtemplates.warnings(obj, old)
+        if (obj["spec"].get("revisionHistoryLimit") or 0) < 0:
+            texts.append(
+                "spec.revisionHistoryLimit: a negative value retains all historical revisions; "
+                "a value >= 0 is recommended"
+            )
+        return texts
+
+
+def _validate_spec(spec: Obj, old: Obj | None) -> list[FieldError]:
+    errors: list[FieldError] = []
+    management = spec.get("podManagementPolicy")
+    if not management:
+        errors.append(field.required("spec.podManagementPolicy"))
+    elif management not in ("OrderedReady", "Parallel"):
+        text = "must be 'OrderedReady' or 'Parallel'"
+        errors.append(field.invalid("spec.podManagementPolicy", management, text))
+    errors += _validate_strategy(spec.get("updateStrategy") or {})
+    retention = spec.get("persistentVolumeClaimRetentionPolicy")
+    for name in ("whenDeleted", "whenScaled") if retention is not None else ():
+        if (value := retention.get(name) or "") not in ("Retain", "Delete"):
+            path = f"spec.persistentVolumeClaimRetentionPolicy.{name}"
+            errors.append(field.not_supported(path, value, ["Retain", "Delete"]))
+    errors += numbers.non_negative_fields(spec, "spec", "replicas", "minReadySeconds")
+    if ordinals := spec.get("ordinals"):
+        errors += numbers.non_negative_fields(ordinals, "spec.ordinals", "start")
+    if old is None and spec.get("serviceName"):
+        service = spec["serviceName"]
+        errors += [field.invalid("spec.serviceName", service, text) for text in names.dns_label(service)]
+    errors += _validate_selector_and_template(spec, old)
+    errors += podtemplates.endless(spec.get("template") or {}, "spec.template", "StatefulSet")
+    return errors
+
+
+def _validate_selector_and_template(spec: Obj, old: Obj | None) -> list[FieldError]:
+    errors: list[FieldError] = []
+    selector, template = spec.get("selector"), spec.get("template") or {}
+    if selector is None:
+        errors.append(field.required("spec.selector"))
+    else:
+        errors += labels.validate_label_selector(selector, "spec.selector")
+        if labels.is_empty(selector):
+            errors.append(field.invalid("spec.selector", selector, "empty selector is invalid for statefulset"))
+    claims = spec.get("volumeClaimTemplates") or ()
+    if old is None:  # claims cannot change later
+        for position, claim in enumerate(claims):
+            errors += podtemplates.validate_claim(claim, f"spec.volumeClaimTemplates[{position}]")
+    parsed = podtemplates.selector_of(selector)
+    if parsed is None:
+        errors.append(field.invalid("spec.selector", selector, ""))
+        return errors
+    if not parsed.empty:
+        errors += podtemplates.mismatch(parsed, template, "spec.template")
+    stored = _with_claims(old.get("template") or {}, claims) if old is not None else None
+    if stored is None or not podtemplates.validate_template(stored, "spec.template", None):
+        errors += podtemplates.validate_template(_with_claims(template, claims), "spec.template", stored)
+    return errors
+
+
+def _with_claims(template: Obj, claims: Any) -> Obj:
+    """The template as its pods will be: claims are volumes too, and win over volumes of the same name."""
+    if not claims:
+        return template
+    spec = template.get("spec") or {}
+    added = {name: {"name": name, "persistentVolumeClaim": {"claimName": name}}
+             for name in (claim.get("metadata", {}).get("name", "") for claim in claims) if name}  # fmt: skip
+    kept = [volume for volume in spec.get("volumes") or () if volume.get("name") not in added]
+    return {**template, "spec": {**spec, "volumes": [*kept, *added.values()]}}
+
+
+def _validate_strategy(update: Obj) -> list[FieldError]:
+    kind, rolling = update.get("type"), update.get("rollingUpdate")
+    path = "spec.updateStrategy.rollingUpdate"
+    if not kind:
+        return [field.required("spec.updateStrategy")]
+    if kind == "OnDelete":
+        if rolling is None:
+            return []
+        value = {"Partition": rolling.get("partition") or 0, "MaxUnavailable": rolling.get("maxUnavailable")}
+        return [field.invalid(path, value, "only allowed for updateStrategy 'RollingUpdate'")]
+    if kind != "RollingUpdate":
+        value = {"Type": kind, "RollingUpdate": rolling}
+        return [field.invalid("spec.updateStrategy", value, "must be 'RollingUpdate' or 'OnDelete'")]
+    if rolling is None:
+        return []
+    errors = numbers.non_negative_fields(rolling, path, "partition")
+    if (unavailable := rolling.get("maxUnavailable")) is not None:
+        errors += numbers.int_or_percent(unavailable, path + ".maxUnavailable")
+        if numbers.plain_value(unavailable) == 0:
+            errors.append(field.invalid(path + ".maxUnavailable", unavailable, "cannot be 0"))
+        errors += numbers.at_most_100_percent(unavailable, path + ".maxUnavailable")
+    return errors
+
+
+def _validate_status(status: Obj, old: Obj) -> list[FieldError]:
+    counts = ("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
+    errors = numbers.non_negative_fields(status, "status", "replicas", *counts, "observedGeneration", "collisionCount")
+    total, ready = status.get("replicas", 0), status.get("readyReplicas", 0)
+    for name in counts:
+        if status.get(name, 0) > total:
+            errors.append(field.invalid(f"status.{name}", status[name], "cannot be greater than status.replicas"))
+    if status.get("availableReplicas", 0) > ready:
+        text = "cannot be greater than status.readyReplicas"
+        errors.append(field.invalid("status.availableReplicas", status["availableReplicas"], text))
+    return errors + numbers.not_decremented(status, old, "collisionCount", "status")

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from apimachinery import cron, field
 from apimachinery.clock import Clock
-from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Kind, Obj
+from apimachinery.cron import CronError
+from apimachinery.field import FieldError
+from apiserver.kinds import cells, podtemplates
+from apiserver.kinds.batch import job_rules
+from apiserver.kinds.batch.job import default_failure_policy
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
+from apiserver.validation import names, numbers
+
+_NAME_LIMIT = 52  # a job's name has 11 characters more, and 63 in all
+_ZONE_PART = re.compile(r"[A-Za-z._0-9+][A-Za-z.\-_0-9+]{0,13}")
+_CONCURRENCY = ("Allow", "Forbid", "Replace")
 
 
 class CronJob(Kind):
@@ -44,3 +55,103 @@ class CronJob(Kind):
             *cells.template_cells(job),
             cells.label_selector(job.get("selector")),
         ]
+
+    def default(self, obj: Obj, version: str) -> None:
+        spec = obj.setdefault("spec", {})
+        spec["concurrencyPolicy"] = spec.get("concurrencyPolicy") or "Allow"
+        for name, value in (("suspend", False), ("successfulJobsHistoryLimit", 3), ("failedJobsHistoryLimit", 1)):
+            if spec.get(name) is None:
+                spec[name] = value
+        job = spec.setdefault("jobTemplate", {}).setdefault("spec", {})
+        podtemplates.default_template(job)
+        default_failure_policy(job)
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        errors = _validate_spec(obj["spec"], None)
+        name = obj["metadata"].get("name", "")
+        if len(name) > _NAME_LIMIT:
+            errors.append(field.invalid("metadata.name", name, f"must be no more than {_NAME_LIMIT} characters"))
+        return errors
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        return [] if ctx.subresource == "status" else _validate_spec(obj["spec"], old["spec"])
+
+    def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
+        if ctx.subresource:
+            return []
+        texts: list[str] = []
+        name = obj["metadata"]["name"]
+        if old is None and (found := names.dns_label(name)):
+            texts.append(
+                "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; "
+                f"a DNS label is recommended: [{' '.join(found)}]"
+            )
+        texts += podtemplates.warnings(obj, old, "spec", "jobTemplate", "spec")
+        if "TZ" in (obj["spec"].get("schedule") or ""):
+            texts.append(
+                'CRON_TZ or TZ used in "spec.schedule" is not officially supported, see '
+                "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
+            )
+        return texts
+
+
+def _validate_spec(spec: Obj, old: Obj | None) -> list[FieldError]:
+    errors: list[FieldError] = []
+    zone = spec.get("timeZone")
+    if not spec.get("schedule"):
+        errors.append(field.required("spec.schedule"))
+    else:
+        errors += _schedule(spec["schedule"], zone, old is not None and "TZ" in (old.get("schedule") or ""))
+    errors += numbers.non_negative_fields(spec, "spec", "startingDeadlineSeconds")
+    if zone is not None and (old is None or old.get("timeZone") != zone):
+        errors += _zone(zone)
+    policy = spec.get("concurrencyPolicy")
+    if not policy:
+        errors.append(field.required("spec.concurrencyPolicy"))
+    elif policy not in _CONCURRENCY:
+        errors.append(field.not_supported("spec.concurrencyPolicy", policy, _CONCURRENCY))
+    job = (spec.get("jobTemplate") or {}).get("spec") or {}
+    stored = ((old.get("jobTemplate") or {}).get("spec") or {}) if old is not None else None
+    path = "spec.jobTemplate.spec"
+    errors += job_rules.validate_template_spec(job, path, stored)
+    if job.get("selector") is not None:
+        errors.append(field.invalid(path + ".selector", job["selector"], "`selector` will be auto-generated"))
+    if job.get("manualSelector"):
+        errors.append(field.not_supported(path + ".manualSelector", True, ["nil", "false"]))
+    return errors + numbers.non_negative_fields(spec, "spec", "successfulJobsHistoryLimit", "failedJobsHistoryLimit")
+
+
+def _schedule(schedule: str, zone: str | None, allow_zone: bool) -> list[FieldError]:
+    errors: list[FieldError] = []
+    path = "spec.schedule"
+    try:
+        cron.parse(schedule)
+    except CronError as problem:
+        errors.append(field.invalid(path, schedule, str(problem)))
+    if "TZ" in schedule:
+        if not allow_zone:
+            text = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
+            errors.append(field.invalid(path, schedule, text))
+        elif zone is not None:
+            text = "cannot use both timeZone field and TZ or CRON_TZ in schedule"
+            errors.append(field.invalid(path, schedule, text))
+    return errors
+
+
+def _zone(zone: str) -> list[FieldError]:
+    path = "spec.timeZone"
+    if not zone:
+        return [field.invalid(path, zone, "timeZone must be nil or non-empty string")]
+    unknown = field.invalid(path, zone, f"unknown time zone {zone}")
+    if any(part in (".", "..") or not _ZONE_PART.fullmatch(part) for part in zone.split("/")):
+        return [unknown]
+    if zone.lower() == "local":
+        errors = [
+            field.invalid(
+                path,
+                zone,
+                "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones",
+            )
+        ]
+        return errors if zone == "Local" else [*errors, unknown]
+    return [] if cron.load_zone(zone) is not None else [unknown]

@@ -70,10 +70,10 @@ def test_updates() -> None:
 def test_semantic_equality() -> None:
     assert meta.same({"a": None, "b": {"c": []}}, {"b": {}})
     assert meta.same(None, {})
-    assert meta.same(False, None)
     assert meta.same([], None)
     assert not meta.same(0, None)
-    assert not meta.same(None, 0)
+    assert not meta.same(None, "")
+    assert not meta.same(None, False)
     assert not meta.same({"a": 1}, {"a": 2})
     assert not meta.same([1], [1, 2])
 

@@ -1,0 +1,108 @@
+"""Pod templates as workloads use them: matching the selector, restart policy, deadlines; the pod itself is core's.
+
+Called by the kinds of apps and batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apimachinery import field, selectors
+from apimachinery.field import FieldError
+from apimachinery.selectors import LabelSelector, SelectorError
+from apiserver.kinds.core import podtemplate_defaults
+from apiserver.registry.kind import Obj
+from apiserver.validation import claims
+
+
+def selector_of(selector: Obj | None) -> LabelSelector | None:
+    """The parsed LabelSelector (a missing one selects nothing), or None when it is malformed."""
+    try:
+        return selectors.from_object(selector)
+    except SelectorError:
+        return None
+
+
+def template_labels(template: Obj) -> dict[str, str] | None:
+    labels: dict[str, str] | None = (template.get("metadata") or {}).get("labels")
+    return labels
+
+
+def mismatch(selector: LabelSelector, template: Obj, path: str) -> list[FieldError]:
+    """The template's labels must match the selector; path: the template's."""
+    labels = template_labels(template)
+    if selector.matches(labels):
+        return []
+    shown = dict(sorted(labels.items())) if labels else None
+    return [field.invalid(path + ".metadata.labels", shown, "`selector` does not match template `labels`")]
+
+
+def default_template(spec: Obj) -> None:
+    """Defaults of the pod template in a workload's spec."""
+    podtemplate_defaults.default_pod_template(spec.setdefault("template", {}))
+
+
+def default_claim(claim: Obj) -> None:
+    """Defaults of a claim in a StatefulSet, where it is a whole object."""
+    claim["kind"] = claim.get("kind") or "PersistentVolumeClaim"
+    claim["apiVersion"] = claim.get("apiVersion") or "v1"
+    status = claim["status"] = claim.get("status") or {}
+    status["phase"] = status.get("phase") or "Pending"
+    spec = claim["spec"] = claim.get("spec") or {}
+    if spec.get("volumeMode") is None:
+        spec["volumeMode"] = "Filesystem"
+    for amounts in ("limits", "requests"):
+        podtemplate_defaults.default_resource_list((spec.get("resources") or {}).get(amounts))
+
+
+def validate_claim(claim: Obj, path: str) -> list[FieldError]:
+    """A claim in a StatefulSet."""
+    return claims.validate_claim_spec(claim.get("spec") or {}, path + ".spec")
+
+
+def validate_template(template: Obj, path: str, old: Obj | None) -> list[FieldError]:
+    """A PodTemplateSpec. old: the stored one, on an update, whose faults are tolerated."""
+    if not (template.get("spec") or {}).get("containers"):
+        return [field.required(path + ".spec.containers")]
+    return []
+
+
+def warnings(obj: Obj, old: Obj | None, *parents: str) -> list[str]:
+    """Warnings about the pod template in a workload's spec (or below `parents`)."""
+    return []
+
+
+def read_only_disks(volumes: list[Obj] | None, path: str) -> list[FieldError]:
+    """Disks that several pods share must be read-only."""
+    text = "must be true for replicated pods > 1; GCE PD can only be mounted on multiple machines if it is read-only"
+    return [
+        field.invalid(f"{path}[{position}].gcePersistentDisk.readOnly", False, text)
+        for position, volume in enumerate(volumes or ())
+        if volume.get("gcePersistentDisk") is not None and not volume["gcePersistentDisk"].get("readOnly")
+    ]
+
+
+def validate_replicated(
+    template: Obj, selector: LabelSelector, replicas: int, path: str, old: Obj | None
+) -> list[FieldError]:
+    """The template of a ReplicaSet or Deployment. old: the stored template, on an update."""
+    errors: list[FieldError] = []
+    if not selector.empty:
+        errors += mismatch(selector, template, path)
+    errors += validate_template(template, path, old)
+    if replicas > 1:
+        errors += read_only_disks((template.get("spec") or {}).get("volumes"), path + ".spec.volumes")
+    return errors + endless(template, path, "ReplicaSet")
+
+
+def endless(template: Obj, path: str, kind: str) -> list[FieldError]:
+    """A template whose pods run forever: always restarted, no deadline."""
+    spec: dict[str, Any] = template.get("spec") or {}
+    errors: list[FieldError] = []
+    policy = spec.get("restartPolicy") or ""
+    if policy != "Always":
+        errors.append(field.not_supported(path + ".spec.restartPolicy", policy, ["Always"]))
+    if spec.get("activeDeadlineSeconds") is not None:
+        at = path + ".spec.activeDeadlineSeconds"
+        errors.append(field.forbidden(at, f"activeDeadlineSeconds in {kind} is not Supported"))
+    return errors
