@@ -1,0 +1,241 @@
+"""exec, attach and port-forward: from the client's upgraded connection to the node agent's.
+
+    SPDY, or WebSocket up to v4        the bytes of both sides are joined as they are; the node agent understands them
+    WebSocket v5 (exec, attach)        translated to SPDY towards the node agent (streaming/remotecommand.py)
+    SPDY inside a WebSocket            (port-forward of newer kubectls) unwrapped, then joined
+
+So each side also works with the original on the other. An upgrade asked for by GET needs the permission to create, too: the
+verb of a WebSocket's GET would otherwise let readers run commands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from urllib.parse import quote, urlencode
+
+from aiohttp import WSCloseCode, web
+from aiohttp.web_request import BaseRequest
+
+from apimachinery import errors
+from apimachinery.errors import ApiError
+from apiserver.authz import base as authz
+from apiserver.filters.base import Request
+from apiserver.handlers import options as query_options
+from apiserver.handlers import podtarget
+from apiserver.handlers.scope import Scope
+from apiserver.kubelet import Kubelets, Location
+from apiserver.registry.kind import Obj
+from apiserver.requestinfo import parse_bool
+from serving.reply import HijackReply, Reply
+from streaming import portforward as ws_tunnel
+from streaming import remotecommand, upgrade
+from streaming.duplex import Duplex, take_over, tunnel
+from streaming.spdy import Session, SpdyError
+
+_MAX_MESSAGE = 4 * 1024 * 1024  # bytes of one WebSocket message
+_HOP_HEADERS = frozenset(
+    ("host", "authorization", "content-length", "transfer-encoding", "keep-alive", "te", "trailer")
+)
+_IDENTITY_PREFIXES = ("impersonate-", "x-remote-")
+_UPGRADED = 101
+
+
+async def execute(scope: Scope, request: Request) -> Reply:
+    """exec: run a command in a container."""
+    command = request.query.get("command") or []
+    return await _remote_command(scope, request, "exec", "PodExecOptions", command)
+
+
+async def attach(scope: Scope, request: Request) -> Reply:
+    """attach: the streams of a container's own process."""
+    return await _remote_command(scope, request, "attach", "PodAttachOptions", [])
+
+
+async def _remote_command(scope: Scope, request: Request, verb: str, kind: str, command: Sequence[str]) -> Reply:
+    await _may_upgrade(scope, request)
+    flags = {name: _flag(request, name, name in ("stdout", "stderr")) for name in ("stdin", "stdout", "stderr", "tty")}
+    opts: Obj = {"kind": kind, "apiVersion": "v1", **flags, "container": request.param("container")}
+    if verb == "exec":
+        opts["command"] = list(command)
+    await podtarget.admit(scope, request, opts)
+    pod = await podtarget.pod_of(scope, request)
+    container = podtarget.container_of(pod, request.param("container"))
+    location = await podtarget.kubelets(scope).locate(podtarget.assigned_node(pod))
+    names = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
+    query = [(names[name], "1") for name, on in flags.items() if on] + [("command", part) for part in command]
+    target = f"/{verb}/{quote(request.info.namespace)}/{quote(request.info.name)}/{quote(container)}"
+    if query:
+        target += "?" + urlencode(query)
+    if remotecommand.V5 in _subprotocols(request):
+        return await _translated(scope, request, location, target, flags)
+    return await _joined(scope, request, location, target)
+
+
+async def portforward(scope: Scope, request: Request) -> Reply:
+    """portforward: connections to a pod's ports."""
+    await _may_upgrade(scope, request)
+    ports = [query_options.parse_int(port) for text in request.query.get("ports") or () for port in text.split(",")]
+    await podtarget.admit(scope, request, {"kind": "PodPortForwardOptions", "apiVersion": "v1", "ports": ports})
+    pod = await podtarget.pod_of(scope, request)
+    location = await podtarget.kubelets(scope).locate(podtarget.assigned_node(pod))
+    target = f"/portForward/{quote(request.info.namespace)}/{quote(request.info.name)}"
+    if ports:
+        target += "?" + urlencode([("port", ",".join(map(str, ports)))])
+    if ws_tunnel.TUNNEL_PROTOCOL in _subprotocols(request):
+        return await _unwrapped(scope, request, location, target)
+    return await _joined(scope, request, location, target)
+
+
+# -- what the client asked for
+
+
+def _flag(request: Request, name: str, default: bool) -> bool:
+    values = request.query.get(name)
+    return default if not values else parse_bool(values)
+
+
+def _subprotocols(request: Request) -> list[str]:
+    """The WebSocket subprotocols the client offers, in its order; none when it does not ask for a WebSocket."""
+    if request.headers.get("Upgrade", "").lower() != "websocket":
+        return []
+    offered = ",".join(request.headers.getall("Sec-WebSocket-Protocol", []))
+    return [name.strip() for name in offered.split(",") if name.strip()]
+
+
+async def _may_upgrade(scope: Scope, request: Request) -> None:
+    """400 unless the connection is to be upgraded; 403 for a GET by who may not create."""
+    if "upgrade" not in request.headers.get("Connection", "").lower():
+        raise errors.bad_request("Upgrade request required")
+    if request.method == "POST":
+        return
+    info = request.info
+    question = authz.Attributes(
+        request.user, "create", scope.kind.group, scope.version, scope.kind.plural, scope.sub, info.namespace, info.name
+    )
+    decision = await scope.server.authorizer.authorize(question)
+    if not decision.allowed:
+        text = authz.cannot(question) + (f": {decision.reason}" if decision.reason else "")
+        raise errors.forbidden(scope.kind.group, scope.kind.plural, info.name, text)
+
+
+# -- the three ways
+
+
+async def _joined(scope: Scope, request: Request, location: Location, target: str) -> Reply:
+    """The client's upgrade is the node agent's: same method, same headers, then bytes."""
+    headers = [
+        (name, value)
+        for name, value in request.headers.items()
+        if name.lower() not in _HOP_HEADERS and not name.lower().startswith(_IDENTITY_PREFIXES)
+    ]
+    answer = await _ask(podtarget.kubelets(scope), location, request.method, target, headers)
+    if answer.status != _UPGRADED:
+        return Reply(answer.status, await answer.body(), answer.header("content-type") or "text/plain")
+
+    async def run(http: BaseRequest) -> None:
+        client = take_over(http)
+        lines = [f"HTTP/1.1 101 {answer.reason or 'Switching Protocols'}"]
+        lines += [f"{name}: {value}" for name, value in answer.headers]
+        with _ended_with_server(scope, client.close):
+            try:
+                await client.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+                await tunnel(client, answer.duplex)
+            finally:
+                answer.duplex.close()
+                client.close()
+
+    return HijackReply(run)
+
+
+async def _spdy(scope: Scope, location: Location, target: str, protocols: Sequence[str]) -> Duplex:
+    """A SPDY connection to the node agent, upgraded by POST. Raises what the agent answered when it refuses."""
+    headers = [("Connection", "Upgrade"), ("Upgrade", "SPDY/3.1"), ("Content-Length", "0")]
+    headers += [("X-Stream-Protocol-Version", name) for name in protocols]
+    answer = await _ask(podtarget.kubelets(scope), location, "POST", target, headers)
+    if answer.status != _UPGRADED:
+        text = (await answer.body()).decode("utf-8", "replace").strip()
+        raise ApiError(answer.status, _REASONS.get(answer.status, "InternalError"), text or answer.reason)
+    return answer.duplex
+
+
+_REASONS = {400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 500: "InternalError"}
+
+
+async def _ask(
+    kubelets: Kubelets, location: Location, method: str, target: str, headers: Sequence[tuple[str, str]]
+) -> upgrade.Answer:
+    host = f"[{location.host}]" if ":" in location.host else location.host
+    try:
+        return await upgrade.request(
+            location.host,
+            location.port,
+            method=method,
+            target=target,
+            headers=[("Host", f"{host}:{location.port}"), *headers],
+            tls=kubelets.tls,
+        )
+    except (OSError, upgrade.UpgradeError) as error:
+        raise errors.internal_error(f"error dialing backend: {error}") from error
+
+
+async def _translated(scope: Scope, request: Request, location: Location, target: str, flags: dict[str, bool]) -> Reply:
+    backend = await _spdy(scope, location, target, remotecommand.SPDY_VERSIONS)
+
+    async def run(http: BaseRequest) -> None:
+        socket = web.WebSocketResponse(protocols=(remotecommand.V5,), max_msg_size=_MAX_MESSAGE, compress=False)
+        session = Session(backend, server=False)
+        with _ended_with_server(scope, backend.close):
+            try:
+                await socket.prepare(http)
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(_run_session(session), name="exec-session")
+                    streams = await remotecommand.open_streams(session, **flags)
+                    await remotecommand.translate(socket, session, streams)
+            except* ConnectionError:
+                pass  # one side went away: that is how these end
+            finally:
+                backend.close()
+                await socket.close()
+
+    return HijackReply(run)
+
+
+async def _run_session(session: Session) -> None:
+    try:
+        await session.run()
+    except SpdyError as error:
+        raise ConnectionResetError(str(error)) from error
+
+
+async def _unwrapped(scope: Scope, request: Request, location: Location, target: str) -> Reply:
+    backend = await _spdy(scope, location, target, (ws_tunnel.PROTOCOL,))
+
+    async def run(http: BaseRequest) -> None:
+        socket = web.WebSocketResponse(
+            protocols=(ws_tunnel.TUNNEL_PROTOCOL,), max_msg_size=_MAX_MESSAGE, compress=False
+        )
+        with _ended_with_server(scope, backend.close):
+            try:
+                await socket.prepare(http)
+                await ws_tunnel.tunnel(socket, backend)
+            except ConnectionError:
+                await socket.close(code=WSCloseCode.GOING_AWAY)
+            finally:
+                backend.close()
+
+    return HijackReply(run)
+
+
+class _ended_with_server:
+    """While the block runs, the server's end closes the stream."""
+
+    def __init__(self, scope: Scope, finish: Callable[[], None]) -> None:
+        self._streams: set[Callable[[], None]] = scope.server.services["streams"]
+        self._finish = finish
+
+    def __enter__(self) -> None:
+        self._streams.add(self._finish)
+
+    def __exit__(self, *_: object) -> None:
+        self._streams.discard(self._finish)
