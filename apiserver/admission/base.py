@@ -26,7 +26,7 @@ class Attributes:
 
     obj: the new object in `version` (None for DELETE; options for CONNECT). old: the stored one for UPDATE and DELETE.
     operation_options: CreateOptions/UpdateOptions/DeleteOptions/PatchOptions. request_kind/version/subresource are those
-    of the request; `kind` may be None for virtual bodies (Binding, Eviction, Scale). is_namespace: a request for a Namespace object.
+    of the request; `kind` may be None for virtual bodies (Binding, Eviction, Scale).
     """
 
     operation: Operation

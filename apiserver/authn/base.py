@@ -2,15 +2,17 @@
 
     class Authenticator:                       one file each, listed in apiserver/authn/__init__.py
         async def authenticate(self, credentials) -> Response | None
-None means "these are not my credentials"; AuthenticationError means "they are, and they are bad". Neither is told to the
-client, who only ever sees 401 Unauthorized: the text goes to the log and never contains a secret.
+None means "these are not my credentials"; AuthenticationError means "they are, and they are bad". Neither is told to
+the client, who only ever sees 401 Unauthorized: the text goes to the log and never contains a secret.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from multidict import MultiMapping
 
 from apiserver.authn.user import User
 
@@ -19,38 +21,35 @@ class AuthenticationError(Exception):
     """Credentials were recognised and refused. The text names no secret."""
 
 
-class Headers(Protocol):
-    """Request headers, case-insensitive, several values per name (multidict.CIMultiDictProxy)."""
+Headers = MultiMapping[str]  # request headers: case-insensitive, several values per name
 
-    def get(self, key: str, default: str = ...) -> str | None: ...
 
-    def getall(self, key: str, default: list[str] = ...) -> list[str]: ...
-
-    def keys(self) -> object: ...
+def _no_more() -> Sequence[bytes]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """What a request brought to prove who it is from.
 
-    headers: of the request. peer_chain: the client's certificates in DER, leaf first, as it sent them; empty without one.
+    headers: of the request. certificate: the client's own, in DER; TLS has proved that the client holds its key. None
+    without one. intermediates: the further certificates that it sent, asked for only when the first is not yet known.
     """
 
     headers: Headers
-    peer_chain: Sequence[bytes] = ()
+    certificate: bytes | None = None
+    intermediates: Callable[[], Sequence[bytes]] = _no_more
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
     """An authenticated identity and the audiences (of those asked for) that the credential is good for.
 
-    audiences: None when the credential says nothing of audiences. expires: wall time until which the answer may be
-    cached, or None.
+    audiences: () when the credential says nothing of audiences.
     """
 
     user: User
-    audiences: Sequence[str] | None = None
-    expires: float | None = None
+    audiences: Sequence[str] = ()
 
 
 class RequestAuthenticator(Protocol):
@@ -62,5 +61,4 @@ class TokenAuthenticator(Protocol):
         """audiences: those the caller accepts; empty for the API server's own."""
 
 
-NO_EXTRA: Mapping[str, Sequence[str]] = {}
 CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"

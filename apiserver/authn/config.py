@@ -44,5 +44,3 @@ class Config:
     requestheader_group_headers: Sequence[str] = ("X-Remote-Group",)
     requestheader_extra_headers_prefix: Sequence[str] = ("X-Remote-Extra-",)
     # Where a front proxy puts the identity.
-    token_success_cache_ttl: float = 10
-    # Seconds a good token is believed without another look; changes to its objects end that at once.

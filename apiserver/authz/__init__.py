@@ -32,12 +32,7 @@ def build(config: Config, reader: NotifyingReader, clock: Clock) -> Authorizatio
     Raises ValueError for unknown modes. The result:
 
         await authorization.authorize(authz.base.Attributes(...)) -> Decision
-        await authorization.subject_access_review(obj) -> obj            (SubjectAccessReview; validated, 422 when bad)
-        await authorization.local_subject_access_review(namespace, obj) -> obj
-        await authorization.self_subject_access_review(user, obj) -> obj
-        await authorization.self_subject_rules_review(user, obj) -> obj
-        await authorization.check_role_write(user, kind, obj, old)       403 ApiError: escalation (roles, cluster roles)
-        await authorization.check_binding_write(user, kind, obj, old)    403 ApiError: escalation (bindings)
+        authorization.services()    entries for ctx.services: review answers and escalation checks, see service.py
     """
     from apiserver.authz import service
 

@@ -9,25 +9,16 @@ the request is forbidden with the reasons of all who had none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from apimachinery import errors
 from apimachinery.errors import ApiError
 from apimachinery.field import go_quote
+from apimachinery.selectors import FieldSelector, LabelSelector
 from apiserver.authn.user import User
 
 Verdict = Literal["allow", "deny", "none"]
-
-
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    """One term of a selector in a request: key, operator ("In", "NotIn", "Exists", "DoesNotExist"), values."""
-
-    key: str
-    operator: str
-    values: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +40,8 @@ class Attributes:
     name: str = ""
     resource_request: bool = True
     path: str = ""
-    field_selector: Sequence[Requirement] | None = None
-    label_selector: Sequence[Requirement] | None = None
+    field_selector: FieldSelector | None = None
+    label_selector: LabelSelector | None = None
 
 
 @dataclass(frozen=True, slots=True)

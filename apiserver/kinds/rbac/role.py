@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apiserver.registry.kind import Kind
+from apiserver.registry.kind import Ctx, Kind, Obj
 from apiserver.validation import names
 
 
@@ -14,3 +14,9 @@ class Role(Kind):
 
     def validate_name(self, name: str, prefix: bool) -> list[str]:
         return names.path_segment(name, prefix)
+
+    async def begin_create(self, ctx: Ctx, obj: Obj) -> None:
+        await ctx.services["rbac-role-check"](ctx, self.kind, obj, None)
+
+    async def begin_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        await ctx.services["rbac-role-check"](ctx, self.kind, obj, old)

@@ -7,7 +7,7 @@ from typing import Any
 
 from apimachinery.clock import Clock
 from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Kind, Obj
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, Obj
 from apiserver.validation import names
 
 
@@ -32,6 +32,12 @@ class RoleBinding(Kind):
 
     def validate_name(self, name: str, prefix: bool) -> list[str]:
         return names.path_segment(name, prefix)
+
+    async def begin_create(self, ctx: Ctx, obj: Obj) -> None:
+        await ctx.services["rbac-binding-check"](ctx, self.kind, obj, None)
+
+    async def begin_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        await ctx.services["rbac-binding-check"](ctx, self.kind, obj, old)
 
     def cells(self, obj: Obj, clock: Clock) -> list[Any]:
         role = obj.get("roleRef") or {}

@@ -1,0 +1,226 @@
+"""JSON web tokens as far as service accounts need them: compact JWS with RS256 or ES256/384/512, and key sets.
+
+The algorithm is decided by the key, never by the token: a header that names another one ("none", "HS256" with a public
+key as its secret) is refused. Nothing of a token is believed before its signature is checked, except the issuer, which
+only decides whether it is looked at.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+
+_MAX_TOKEN = 16 * 1024  # characters; real ones have about 1,200
+_CURVES = {
+    "secp256r1": ("ES256", "P-256", 32),
+    "secp384r1": ("ES384", "P-384", 48),
+    "secp521r1": ("ES512", "P-521", 66),
+}
+_HASHES: dict[str, hashes.HashAlgorithm] = {
+    "ES256": hashes.SHA256(),
+    "ES384": hashes.SHA384(),
+    "ES512": hashes.SHA512(),
+    "RS256": hashes.SHA256(),
+}
+
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+
+
+class BadToken(Exception):
+    """The text is no token, or its signature is not by a known key."""
+
+
+def encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def decode(text: str) -> bytes:
+    """Unpadded base64url; raises BadToken for anything else, padded or with stray characters."""
+    try:
+        data = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError, UnicodeEncodeError) as error:
+        raise BadToken("malformed base64") from error
+    if encode(data) != text:
+        raise BadToken("non-canonical base64")
+    return data
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A public key with its id (SHA-256 of its DER form, as the original derives it) and the one algorithm it is for."""
+
+    public: PublicKey
+    kid: str
+    algorithm: str
+
+    @classmethod
+    def of(cls, public: PublicKey) -> Key:
+        der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        kid = encode(hashlib.sha256(der).digest())
+        if isinstance(public, rsa.RSAPublicKey):
+            return cls(public, kid, "RS256")
+        if public.curve.name not in _CURVES:
+            raise ValueError(f"unsupported curve {public.curve.name}")
+        return cls(public, kid, _CURVES[public.curve.name][0])
+
+    def verify(self, signed: bytes, signature: bytes) -> bool:
+        digest = _HASHES[self.algorithm]
+        try:
+            if isinstance(self.public, rsa.RSAPublicKey):
+                self.public.verify(signature, signed, padding.PKCS1v15(), digest)
+            else:
+                size = _CURVES[self.public.curve.name][2]
+                if len(signature) != 2 * size:
+                    return False
+                r, s = int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big")
+                self.public.verify(encode_dss_signature(r, s), signed, ec.ECDSA(digest))
+        except InvalidSignature:
+            return False
+        return True
+
+    def jwk(self) -> dict[str, str]:
+        """The key as an entry of a JSON web key set."""
+        if isinstance(self.public, rsa.RSAPublicKey):
+            numbers = self.public.public_numbers()
+            return {
+                "use": "sig",
+                "kty": "RSA",
+                "kid": self.kid,
+                "alg": self.algorithm,
+                "n": encode(numbers.n.to_bytes((numbers.n.bit_length() + 7) // 8, "big")),
+                "e": encode(numbers.e.to_bytes((numbers.e.bit_length() + 7) // 8, "big")),
+            }
+        _, curve, size = _CURVES[self.public.curve.name]
+        point = self.public.public_numbers()
+        return {
+            "use": "sig",
+            "kty": "EC",
+            "kid": self.kid,
+            "crv": curve,
+            "alg": self.algorithm,
+            "x": encode(point.x.to_bytes(size, "big")),
+            "y": encode(point.y.to_bytes(size, "big")),
+        }
+
+
+def load_public(path: Path) -> list[Key]:
+    """The keys of a PEM file: public keys, private keys (their public halves) and certificates. ValueError without any."""
+    from cryptography import x509
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"cannot read key file {str(path)!r}: {error}") from error
+    keys: list[Key] = []
+    for block in _pem_blocks(data):
+        public: Any
+        try:
+            if b"PRIVATE KEY" in block:
+                public = serialization.load_pem_private_key(block, None).public_key()
+            elif b"BEGIN CERTIFICATE" in block:
+                public = x509.load_pem_x509_certificate(block).public_key()
+            else:
+                public = serialization.load_pem_public_key(block)
+        except (ValueError, TypeError):
+            continue
+        if isinstance(public, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+            keys.append(Key.of(public))
+    if not keys:
+        raise ValueError(f"data in {str(path)!r} does not contain any valid RSA or ECDSA public keys")
+    return keys
+
+
+def _pem_blocks(data: bytes) -> list[bytes]:
+    blocks, current = [], None
+    for line in data.splitlines(keepends=True):
+        if line.startswith(b"-----BEGIN "):
+            current = [line]
+        elif current is not None:
+            current.append(line)
+            if line.startswith(b"-----END "):
+                blocks.append(b"".join(current))
+                current = None
+    return blocks
+
+
+class Signer:
+    """Makes tokens with one private key."""
+
+    def __init__(self, private: PrivateKey) -> None:
+        self._private = private
+        self.key = Key.of(private.public_key())
+        self._header = encode(
+            json.dumps({"alg": self.key.algorithm, "kid": self.key.kid}, separators=(",", ":")).encode()
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Signer:
+        """From a PEM file; ValueError when it holds no RSA or ECDSA private key."""
+        try:
+            private = serialization.load_pem_private_key(path.read_bytes(), None)
+        except (OSError, ValueError, TypeError) as error:
+            raise ValueError(f"failed to parse service-account-signing-key-file {str(path)!r}: {error}") from error
+        if not isinstance(private, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+            raise ValueError(f"failed to parse service-account-signing-key-file {str(path)!r}: not an RSA or ECDSA key")
+        return cls(private)
+
+    def sign(self, claims: dict[str, Any]) -> str:
+        signed = f"{self._header}.{encode(json.dumps(claims, separators=(',', ':')).encode())}"
+        digest = _HASHES[self.key.algorithm]
+        if isinstance(self._private, rsa.RSAPrivateKey):
+            signature = self._private.sign(signed.encode(), padding.PKCS1v15(), digest)
+        else:
+            size = _CURVES[self._private.curve.name][2]
+            r, s = decode_dss_signature(self._private.sign(signed.encode(), ec.ECDSA(digest)))
+            signature = r.to_bytes(size, "big") + s.to_bytes(size, "big")
+        return f"{signed}.{encode(signature)}"
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise BadToken("malformed JSON") from error
+    if not isinstance(value, dict):
+        raise BadToken("not a JSON object")
+    return value
+
+
+def peek_issuer(token: str) -> str | None:
+    """The issuer that a token claims, unverified; None for what is no token."""
+    parts = token.split(".")
+    if len(parts) != 3 or len(token) > _MAX_TOKEN:
+        return None
+    try:
+        issuer = _object(decode(parts[1])).get("iss")
+    except BadToken:
+        return None
+    return issuer if isinstance(issuer, str) else None
+
+
+def verify(token: str, keys: Sequence[Key]) -> dict[str, Any]:
+    """The claims of a token signed by one of the keys. Raises BadToken. Times and audiences are the caller's to check."""
+    if len(token) > _MAX_TOKEN or token.count(".") != 2:
+        raise BadToken("compact JWS format must have three parts")
+    signed, _, signature_text = token.rpartition(".")
+    header_text, _, payload = signed.partition(".")
+    header, signature = _object(decode(header_text)), decode(signature_text)
+    algorithm, kid = header.get("alg"), header.get("kid")
+    if "crit" in header or header.get("b64", True) is not True:
+        raise BadToken("unsupported header parameters")
+    for key in keys:
+        if key.algorithm == algorithm and (not kid or kid == key.kid) and key.verify(signed.encode("ascii"), signature):
+            return _object(decode(payload))
+    raise BadToken("the signature is not by a known key")

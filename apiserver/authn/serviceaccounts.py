@@ -1,0 +1,306 @@
+"""Users by service account token: names, claims, and whether the objects that a token is bound to still live.
+
+A token's signature is checked once and remembered by its text. On every use the times are compared with the clock and the
+bound objects looked at: their uid and deletion time are remembered until a change of the object is announced, so a token
+dies with the write that deletes its service account, pod, secret or node.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from apimachinery import times
+from apimachinery.clock import Clock
+from apiserver.authn import jose
+from apiserver.authn.base import CREDENTIAL_ID, AuthenticationError, Response
+from apiserver.authn.lru import LRU
+from apiserver.authn.user import User
+from apiserver.registry.kind import NotifyingReader
+from apiserver.validation import names
+
+log = logging.getLogger(__name__)
+
+PREFIX = "system:serviceaccount:"
+ALL_GROUP = "system:serviceaccounts"
+POD_NAME = "authentication.kubernetes.io/pod-name"
+POD_UID = "authentication.kubernetes.io/pod-uid"
+NODE_NAME = "authentication.kubernetes.io/node-name"
+NODE_UID = "authentication.kubernetes.io/node-uid"
+LEGACY_ISSUER = "kubernetes/serviceaccount"
+LEEWAY = 60  # seconds by which clocks may differ, and for which a deleted object's tokens still work
+_TOKENS = 8192  # remembered tokens, about 3 KB each
+_OBJECTS = 16384
+
+
+def username(namespace: str, name: str) -> str:
+    return f"{PREFIX}{namespace}:{name}"
+
+
+def group_names(namespace: str) -> tuple[str, str]:
+    return ALL_GROUP, f"{ALL_GROUP}:{namespace}"
+
+
+def split_username(user: str) -> tuple[str, str] | None:
+    """(namespace, name) of a service account's user name; None for other users and malformed names."""
+    if not user.startswith(PREFIX):
+        return None
+    namespace, colon, name = user[len(PREFIX) :].partition(":")
+    if not colon or ":" in name or names.dns_label(namespace, False) or names.dns_subdomain(name, False):
+        return None
+    return namespace, name
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """An object that a token lives and dies with. gone: the refusal when it is; kind: how a refusal for another uid names it."""
+
+    plural: str
+    namespace: str | None
+    name: str
+    uid: str
+    gone: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """A verified token: who, until when, for whom, and bound to what. Times in seconds since the epoch, None if absent."""
+
+    user: User
+    audiences: tuple[str, ...]
+    issued_at: float | None
+    not_before: float | None
+    expires: float | None
+    bound: tuple[Bound, ...]
+    warn_after: float | None = None
+    legacy_secret: tuple[str, str] | None = None
+
+
+_MISSING = ("", None)
+_Known = LRU[tuple[str | None, str], tuple[str, float | None]]
+
+
+def _forgetter(known: _Known) -> Callable[[str | None, str], None]:
+    return lambda namespace, name: known.discard((namespace, name))
+
+
+class Liveness:
+    """uid and deletion time of objects, remembered until a change is announced."""
+
+    def __init__(self, reader: NotifyingReader) -> None:
+        self._reader = reader
+        self._known: dict[str, _Known] = {}
+        for plural in ("serviceaccounts", "pods", "secrets", "nodes"):
+            known: _Known = LRU(_OBJECTS)
+            self._known[plural] = known
+            reader.on_change("", plural, _forgetter(known))
+
+    async def look(self, bound: Bound) -> tuple[str, float | None]:
+        """(uid, deletion time or None); ("", None) when there is no such object."""
+        key = (bound.namespace, bound.name)
+        found = self._known[bound.plural].get(key)
+        if found is None:
+            obj = await self._reader.get("", bound.plural, bound.namespace, bound.name)
+            if obj is None:
+                return _MISSING
+            deleted = obj["metadata"].get("deletionTimestamp")
+            found = (obj["metadata"].get("uid", ""), times.parse_time(deleted) if deleted else None)
+            self._known[bound.plural].put(key, found)
+        return found
+
+
+class ServiceAccountAuthenticator:
+    """Users by tokens of the configured issuers, and by the older tokens that live in secrets."""
+
+    def __init__(
+        self,
+        *,
+        issuers: Sequence[str],
+        keys: Sequence[jose.Key],
+        api_audiences: Sequence[str],
+        lookup: bool,
+        reader: NotifyingReader,
+        clock: Clock,
+    ) -> None:
+        self._issuers = frozenset(issuers)
+        self._keys = tuple(keys)
+        self._api_audiences = tuple(api_audiences)
+        self._lookup = lookup
+        self._reader = reader
+        self._clock = clock
+        self._liveness = Liveness(reader)
+        self._verified: LRU[str, Claims] = LRU(_TOKENS)
+
+    async def authenticate_token(self, token: str, audiences: Sequence[str]) -> Response | None:
+        claims = self._verified.get(token)
+        if claims is None:
+            issuer = jose.peek_issuer(token)
+            if issuer is None or (issuer != LEGACY_ISSUER and issuer not in self._issuers):
+                return None
+            try:
+                raw = jose.verify(token, self._keys)
+            except jose.BadToken as error:
+                raise AuthenticationError(str(error)) from error
+            claims = _legacy_claims(raw) if issuer == LEGACY_ISSUER else _claims(raw)
+            self._verified.put(token, claims)
+        good_for = self._check_audience(claims, audiences)
+        self._check_times(claims)
+        if claims.legacy_secret is not None:
+            await self._check_secret(token, claims)
+        elif self._lookup:
+            await self._check_bound(claims)
+        return Response(claims.user, good_for)
+
+    def _check_audience(self, claims: Claims, audiences: Sequence[str]) -> tuple[str, ...]:
+        mine = claims.audiences or self._api_audiences
+        wanted = audiences or self._api_audiences
+        shared = tuple(a for a in wanted if a in mine)
+        if not shared and self._api_audiences:
+            raise AuthenticationError(
+                f"token audiences {list(mine)} is invalid for the target audiences {list(wanted)}"
+            )
+        return shared
+
+    def _check_times(self, claims: Claims) -> None:
+        now = self._clock.time()
+        if claims.not_before is not None and now + LEEWAY < claims.not_before:
+            raise AuthenticationError("service account token is not valid yet")
+        if claims.expires is not None and now - LEEWAY > claims.expires:
+            raise AuthenticationError("service account token has expired")
+        if claims.issued_at is not None and now + LEEWAY < claims.issued_at:
+            raise AuthenticationError("service account token was issued in the future")
+        if claims.warn_after is not None and now > claims.warn_after:
+            log.info(
+                "stale token used: subject %s, seconds after warning: %d", claims.user.name, now - claims.warn_after
+            )
+
+    async def _check_bound(self, claims: Claims) -> None:
+        deleted_before = self._clock.time() - LEEWAY
+        for bound in claims.bound:
+            uid, deleted = await self._liveness.look(bound)
+            if not uid or (deleted is not None and deleted < deleted_before):
+                raise AuthenticationError(bound.gone)
+            if uid != bound.uid:
+                raise AuthenticationError(f"{bound.kind} UID ({uid}) does not match claim ({bound.uid})")
+
+    async def _check_secret(self, token: str, claims: Claims) -> None:
+        """A legacy token must still be what its secret holds."""
+        await self._check_bound(claims)
+        assert claims.legacy_secret is not None
+        secret = await self._reader.get("", "secrets", *claims.legacy_secret)
+        if secret is None or secret["metadata"].get("deletionTimestamp"):
+            raise AuthenticationError("token has been invalidated")
+        held = base64.b64decode((secret.get("data") or {}).get("token") or "")
+        if not hmac.compare_digest(held, token.encode()):
+            raise AuthenticationError("token does not match server's copy")
+        if "kubernetes.io/legacy-token-invalid-since" in (secret["metadata"].get("labels") or {}):
+            raise AuthenticationError("the token in secret has been marked invalid")
+
+
+def _number(claims: Mapping[str, Any], name: str) -> float | None:
+    value = claims.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise AuthenticationError("service account token claims could not be validated")
+    return float(value)
+
+
+def _text(claims: Mapping[str, Any], name: str) -> str:
+    value = claims.get(name, "")
+    if not isinstance(value, str):
+        raise AuthenticationError("service account token claims could not be validated")
+    return value
+
+
+def _audiences(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    value = claims.get("aud")
+    if value is None:
+        return ()
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
+        raise AuthenticationError("service account token claims could not be validated")
+    return tuple(values)
+
+
+def _reference(claims: Mapping[str, Any], name: str) -> tuple[str, str] | None:
+    value = claims.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise AuthenticationError("service account token claims could not be validated")
+    return _text(value, "name"), _text(value, "uid")
+
+
+def _claims(raw: Mapping[str, Any]) -> Claims:
+    """The claims of a token of today. Raises AuthenticationError for claims of wrong types."""
+    private = raw.get("kubernetes.io")
+    if not isinstance(private, dict):
+        raise AuthenticationError("service account token claims could not be validated due to unexpected private claim")
+    namespace = _text(private, "namespace")
+    account = _reference(private, "serviceaccount")
+    if account is None:
+        raise AuthenticationError("service account token claims could not be validated due to unexpected private claim")
+    name, uid = account
+    pod, secret, node = (_reference(private, key) for key in ("pod", "secret", "node"))
+    dead = "service account token has been invalidated"
+    bound = [
+        Bound(
+            "serviceaccounts",
+            namespace,
+            name,
+            uid,
+            f"service account {namespace}/{name} has been deleted",
+            "service account",
+        )
+    ]
+    if secret is not None:
+        bound.append(Bound("secrets", namespace, *secret, dead, "secret"))
+    if pod is not None:
+        bound.append(Bound("pods", namespace, *pod, dead, "pod"))
+    elif node is not None:
+        bound.append(Bound("nodes", None, *node, dead, "node"))
+    extra: dict[str, tuple[str, ...]] = {}
+    if pod is not None and all(pod):
+        extra[POD_NAME], extra[POD_UID] = (pod[0],), (pod[1],)
+    if _text(raw, "jti"):
+        extra[CREDENTIAL_ID] = (f"JTI={_text(raw, 'jti')}",)
+    if node is not None and node[0]:
+        extra[NODE_NAME] = (node[0],)
+        if node[1]:
+            extra[NODE_UID] = (node[1],)
+    return Claims(
+        User(username(namespace, name), uid, group_names(namespace), extra),
+        _audiences(raw),
+        _number(raw, "iat"),
+        _number(raw, "nbf"),
+        _number(raw, "exp"),
+        tuple(bound),
+        _number(private, "warnafter"),
+    )
+
+
+def _legacy_claims(raw: Mapping[str, Any]) -> Claims:
+    """The claims of a token from a secret of type kubernetes.io/service-account-token."""
+    base = "kubernetes.io/serviceaccount"
+    namespace, secret = _text(raw, f"{base}/namespace"), _text(raw, f"{base}/secret.name")
+    name, uid = _text(raw, f"{base}/service-account.name"), _text(raw, f"{base}/service-account.uid")
+    if not namespace or not secret or not name or not uid:
+        raise AuthenticationError("claims of the legacy token are incomplete")
+    if _text(raw, "sub") != username(namespace, name):
+        raise AuthenticationError("sub claim is invalid")
+    gone = f"service account {namespace}/{name} has been deleted"
+    return Claims(
+        User(username(namespace, name), uid, group_names(namespace)),
+        _audiences(raw),
+        None,
+        _number(raw, "nbf"),
+        _number(raw, "exp"),
+        (Bound("serviceaccounts", namespace, name, uid, gone, "service account"),),
+        legacy_secret=(namespace, secret),
+    )

@@ -1,0 +1,106 @@
+"""The Service `kubernetes` in namespace default, through which pods reach this server, and the endpoints behind it."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Any
+
+from apiserver.bootstrap.ensure import Access, ensure
+from apiserver.registry.kind import Obj
+
+_META = {"name": "kubernetes", "namespace": "default"}
+_DISCOVERY = "discovery.k8s.io"
+_NETWORKING = "networking.k8s.io"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the server is: its address and port, and the range whose first address the Service has."""
+
+    address: str
+    port: int
+    service_ranges: tuple[str, ...]
+
+
+async def reconcile(access: Access, place: Place) -> None:
+    await _service_range(access, place)
+    await _service(access, place)
+    await _endpoints(access, place)
+    await _slice(access, place)
+
+
+async def _service_range(access: Access, place: Place) -> None:
+    wanted = {
+        "apiVersion": f"{_NETWORKING}/v1",
+        "kind": "ServiceCIDR",
+        "metadata": {"name": "kubernetes"},
+        "spec": {"cidrs": list(place.service_ranges)},
+    }
+    await ensure(access, _NETWORKING, "servicecidrs", wanted)
+
+
+async def _service(access: Access, place: Place) -> None:
+    ports = [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": place.port}]
+    wanted: Obj = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {**_META, "labels": {"component": "apiserver", "provider": "kubernetes"}},
+        "spec": {
+            "clusterIP": str(ipaddress.ip_network(place.service_ranges[0])[1]),
+            "ports": ports,
+            "sessionAffinity": "None",
+            "type": "ClusterIP",
+        },
+    }
+
+    def change(existing: Obj) -> bool:
+        spec: dict[str, Any] = existing["spec"]
+        if [(port.get("port"), port.get("targetPort")) for port in spec.get("ports") or ()] == [(443, place.port)]:
+            return False
+        spec["ports"] = ports
+        return True
+
+    await ensure(access, "", "services", wanted, change)
+
+
+async def _endpoints(access: Access, place: Place) -> None:
+    subsets = [
+        {"addresses": [{"ip": place.address}], "ports": [{"name": "https", "port": place.port, "protocol": "TCP"}]}
+    ]
+    wanted: Obj = {
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {**_META, "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+        "subsets": subsets,
+    }
+
+    def change(existing: Obj) -> bool:
+        if existing.get("subsets") == subsets:
+            return False
+        existing["subsets"] = subsets
+        return True
+
+    await ensure(access, "", "endpoints", wanted, change)
+
+
+async def _slice(access: Access, place: Place) -> None:
+    family = "IPv6" if ":" in place.address else "IPv4"
+    endpoints = [{"addresses": [place.address], "conditions": {"ready": True}}]
+    ports = [{"name": "https", "port": place.port, "protocol": "TCP"}]
+    wanted: Obj = {
+        "apiVersion": f"{_DISCOVERY}/v1",
+        "kind": "EndpointSlice",
+        "metadata": {**_META, "labels": {"kubernetes.io/service-name": "kubernetes"}},
+        "addressType": family,
+        "endpoints": endpoints,
+        "ports": ports,
+    }
+
+    def change(existing: Obj) -> bool:
+        if existing.get("endpoints") == endpoints and existing.get("ports") == ports:
+            return False
+        existing["endpoints"], existing["ports"] = endpoints, ports
+        return True
+
+    await ensure(access, _DISCOVERY, "endpointslices", wanted, change)

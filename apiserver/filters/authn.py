@@ -1,0 +1,42 @@
+"""Who sent the request: sets request.user and request.authenticated, or raises 401."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from apiserver.authn.base import Credentials
+
+if TYPE_CHECKING:
+    from apiserver.authn.service import Authentication
+    from apiserver.filters.base import Proceed, Request
+    from serving.reply import Reply
+
+
+class AuthenticationFilter:
+    """Asks authentication once per request."""
+
+    def __init__(self, authentication: Authentication) -> None:
+        self._authentication = authentication
+
+    async def __call__(self, request: Request, proceed: Proceed) -> Reply:
+        credentials = Credentials(request.headers, request.peer_certificate(), lambda: _intermediates(request))
+        request.user = request.authenticated = await self._authentication.authenticate(credentials)
+        return await proceed(request)
+
+
+def _intermediates(request: Request) -> Sequence[bytes]:
+    """The certificates that the client sent after its own, in DER.
+
+    Python 3.13 has a public method for them; before that only the inner object of the ssl module knows.
+    """
+    transport = request.http.transport
+    tls = transport.get_extra_info("ssl_object") if transport is not None else None
+    if tls is None:
+        return ()
+    if hasattr(tls, "get_unverified_chain"):
+        return list(tls.get_unverified_chain() or ())[1:]
+    import _ssl
+
+    chain = tls._sslobj.get_unverified_chain() or ()
+    return [bytes(certificate.public_bytes(_ssl.ENCODING_DER)) for certificate in chain[1:]]
