@@ -19,10 +19,11 @@ _NAMESPACE_SUBRESOURCES = ("status", "finalize")
 class RequestInfo:
     """One request's target.
 
-    path: decoded path, as authorisation and logs show it. verb: the API's verb for resources ("list", "deletecollection",
-    ...), the lower-case method otherwise. parts: decoded segments from the resource on. subpath: for connect verbs, the raw (still encoded)
-    rest after the subresource, with its leading slash, or "". watch_prefix: a legacy /watch/ path. bad: no route can match this path
-    (doubled slashes, dot segments, encoded slashes). field_selector, label_selector: as sent, where the verb has them.
+    path: decoded path, as authorisation and logs show it. verb: the API's verb for resources ("list",
+    "deletecollection", ...), the lower-case method otherwise. parts: decoded segments from the resource on. subpath: for
+    connect verbs, the raw (still encoded) rest after the subresource, with its leading slash, or "". watch_prefix: a
+    legacy /watch/ path. bad: no route can match this path (doubled slashes, dot segments, encoded slashes).
+    field_selector, label_selector: as sent, where the verb has them.
     """
 
     path: str
@@ -114,7 +115,9 @@ def parse(method: str, raw_path: str, query: dict[str, list[str]]) -> RequestInf
     watch_prefix = proxy_prefix = False
     if parts[at] in ("watch", "proxy"):
         if len(parts) < at + 2:
-            return RequestInfo(path=path, verb=verb, is_resource=True, prefix=prefix, group=group, version=version, bad=True)
+            return RequestInfo(
+                path=path, verb=verb, is_resource=True, prefix=prefix, group=group, version=version, bad=True
+            )
         watch_prefix = parts[at] == "watch"
         proxy_prefix = not watch_prefix
         verb = parts[at]

@@ -44,7 +44,11 @@ class Reply:
     __slots__ = ("_http", "body", "content_type", "headers", "keep_alive", "status")
 
     def __init__(
-        self, status: int = 200, body: bytes | Sequence[bytes] = b"", content_type: str = "application/json", headers: Iterable[Header] = ()
+        self,
+        status: int = 200,
+        body: bytes | Sequence[bytes] = b"",
+        content_type: str = "application/json",
+        headers: Iterable[Header] = (),
     ) -> None:
         self.status = status
         self.body = body

@@ -81,7 +81,11 @@ class Request:
     def long_running(self) -> bool:
         """Watches and connections that outlive the request timeout and do not count as in flight."""
         info = self.info
-        return info.verb == "watch" or (info.is_resource and info.subresource in LONG_RUNNING_SUBRESOURCES) or info.verb == "proxy"
+        return (
+            info.verb == "watch"
+            or (info.is_resource and info.subresource in LONG_RUNNING_SUBRESOURCES)
+            or info.verb == "proxy"
+        )
 
     def peer_certificate(self) -> bytes | None:
         """The client's certificate in DER form, unverified beyond what TLS did; None without one."""

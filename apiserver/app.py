@@ -1,0 +1,209 @@
+"""The table of contents of a request: FILTERS in order, then dispatch of (group, version, resource, subresource, method) to a
+handler, or of a path outside the API groups to whoever registered it.
+
+Kinds come and go at run time (custom resources), so the tables are plain dicts that add_kind() and remove_kind() change.
+Refuses to know storage, authentication or admission: server.py puts those together and hands them in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aiohttp.web_request import BaseRequest
+
+from apimachinery.clock import Clock
+from apiserver.filters.base import Filter, Proceed, Request
+from apiserver.filters.errors import method_not_allowed, page_not_found, route_not_found
+from apiserver.handlers.scope import Scope
+from apiserver.registry.kind import Kind
+from apiserver.requestinfo import RequestInfo
+from serving.reply import Reply
+
+if TYPE_CHECKING:
+    from apiserver.authz.base import Authorizer
+    from apiserver.patch.managed import FieldManager
+    from openapi.schemas import TypeInfo
+
+# Outermost first. server.py builds each from its module and gives them to App in this order; a test pins it.
+FILTERS: tuple[tuple[str, str], ...] = (
+    ("errors", "first: draws every error, its own audit id and the warnings of all that follow"),
+    ("metrics", "after errors, so that it counts what the client was really answered"),
+    ("deadline", "before anything that may wait"),
+    ("authn", "before all that ask who it is"),
+    ("audit", "after authn: it records the real user; before impersonation: and whom it acts as"),
+    ("impersonation", "after authn and before all that judge the user: they judge the impersonated one"),
+    ("inflight", "after impersonation: shares are the effective user's; before authz, which costs work"),
+    ("authz", "last: nothing but the handler comes after it"),
+)
+
+Endpoint = Callable[[Scope, Request], Awaitable[Reply]]
+PathHandler = Callable[[Request], Awaitable[Reply]]
+Methods = dict[str, tuple[Scope, Endpoint]]
+
+_MUTATING = frozenset(("POST", "PUT", "PATCH", "DELETE"))
+
+
+@dataclass
+class Routes:
+    """How one resource is reached. everywhere: a namespaced resource's collection without a namespace in the path."""
+
+    kind: Kind
+    version: str
+    collection: Methods = field(default_factory=dict)
+    everywhere: Methods = field(default_factory=dict)
+    item: Methods = field(default_factory=dict)
+    subresources: dict[str, Methods] = field(default_factory=dict)
+    subpaths: frozenset[str] = frozenset()
+
+
+@dataclass(eq=False)
+class Server:
+    """What scopes and handlers need of the server around them. Filled in by server.py."""
+
+    clock: Clock
+    authorizer: Authorizer
+    services: Mapping[str, Any]
+    current_revision: Callable[[], int]
+    type_of: Callable[[Kind, str], TypeInfo]
+    managers_of: Callable[[Scope], FieldManager]
+    columns: Callable[[Scope], list[dict[str, Any]]]
+
+    @property
+    def revision(self) -> int:
+        """The store's newest revision."""
+        return self.current_revision()
+
+
+class App:
+    """Filters, then dispatch. handle() is what the HTTP listener calls."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.routes: dict[tuple[str, str, str], Routes] = {}
+        self.group_versions: set[tuple[str, str]] = set()
+        self.paths: dict[str, tuple[frozenset[str], PathHandler]] = {}
+        self.prefixes: list[tuple[str, PathHandler]] = []
+        self.delegate: PathHandler | None = None  # what is no route of ours: aggregated APIs
+        self._proceed: Proceed = self.dispatch
+        self._writes: set[asyncio.Task[Reply]] = set()
+
+    def use(self, filters: Sequence[Filter]) -> None:
+        """Put the filters around dispatch, outermost first."""
+        proceed: Proceed = self.dispatch
+        for stage in reversed(filters):
+            proceed = _Stage(stage, proceed)
+        self._proceed = proceed
+
+    async def handle(self, http: BaseRequest) -> Reply:
+        return await self._proceed(Request(http, self.clock.monotonic()))
+
+    # -- tables
+
+    def add_routes(self, routes: Routes) -> None:
+        kind = routes.kind
+        self.routes[kind.group, routes.version, kind.plural] = routes
+        self.group_versions.add((kind.group, routes.version))
+
+    def remove_routes(self, group: str, version: str, plural: str) -> None:
+        self.routes.pop((group, version, plural), None)
+        if not any(key[:2] == (group, version) for key in self.routes):
+            self.group_versions.discard((group, version))
+
+    def add_path(self, path: str, handler: PathHandler, methods: Sequence[str] = ("GET",)) -> None:
+        """Serve exactly this path. methods: empty for any."""
+        self.paths[path] = (frozenset(methods), handler)
+
+    def add_prefix(self, prefix: str, handler: PathHandler) -> None:
+        """Serve every path that begins so; longer prefixes win."""
+        self.prefixes.append((prefix, handler))
+        self.prefixes.sort(key=lambda entry: -len(entry[0]))
+
+    # -- dispatch
+
+    async def dispatch(self, request: Request) -> Reply:
+        info = request.info
+        if not info.is_resource:
+            return await self._path(request)
+        routes = self.routes.get((info.group, info.version, info.resource))
+        if routes is None or info.bad:
+            return await self._unknown(request)
+        methods = self._methods(routes, info)
+        if not methods:
+            return await self._unknown(request)
+        found = methods.get(request.method)
+        if found is None:
+            raise method_not_allowed()
+        scope, endpoint = found
+        if request.method not in _MUTATING:
+            return await endpoint(scope, request)
+        # A client that goes away must not tear a write in the middle: between an allocation and its object.
+        task = asyncio.ensure_future(endpoint(scope, request))
+        self._writes.add(task)
+        task.add_done_callback(self._finished)
+        return await asyncio.shield(task)
+
+    def _finished(self, task: asyncio.Task[Reply]) -> None:
+        self._writes.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, so that the loop does not report what the client is told anyway
+
+    def _methods(self, routes: Routes, info: RequestInfo) -> Methods | None:
+        parts, namespaced = info.parts, routes.kind.namespaced
+        inside = bool(info.namespace) and info.resource != "namespaces"
+        if info.proxy_prefix or (inside and not namespaced):
+            return None
+        if info.watch_prefix:
+            if len(parts) > 2 or (len(parts) == 2 and namespaced and not inside):
+                return None
+            watched = routes.everywhere if namespaced and not inside else routes.collection
+            return {"GET": watched["GET"]} if "GET" in watched and "watch" in routes.kind.verbs else None
+        if len(parts) == 1:
+            return routes.everywhere if namespaced and not inside else routes.collection
+        if namespaced and not inside:
+            return None
+        if len(parts) == 2:
+            return routes.item
+        if len(parts) > 3 and info.subresource not in routes.subpaths:
+            return None
+        return routes.subresources.get(info.subresource)
+
+    async def _path(self, request: Request) -> Reply:
+        path = request.raw_path
+        entry = self.paths.get(path)
+        if entry is None and path.endswith("/") and path != "/":
+            entry = self.paths.get(path.rstrip("/"))
+        if entry is not None:
+            methods, handler = entry
+            if methods and request.method not in methods:
+                raise method_not_allowed()
+            return await handler(request)
+        for prefix, prefix_handler in self.prefixes:
+            if path.startswith(prefix):
+                return await prefix_handler(request)
+        return await self._unknown(request)
+
+    async def _unknown(self, request: Request) -> Reply:
+        """404: a Status inside the groups that are served, plain text elsewhere."""
+        info, path = request.info, request.raw_path
+        known = path.startswith("/api/") or any(
+            path.startswith(f"/apis/{group}/") for group, _ in self.group_versions if group
+        )
+        if self.delegate is not None and not info.bad and not path.startswith("/api/"):
+            return await self.delegate(request)
+        raise route_not_found() if known else page_not_found()
+
+
+class _Stage:
+    """A filter bound to what comes after it."""
+
+    __slots__ = ("_proceed", "_stage")
+
+    def __init__(self, stage: Filter, proceed: Proceed) -> None:
+        self._stage = stage
+        self._proceed = proceed
+
+    def __call__(self, request: Request) -> Awaitable[Reply]:
+        return self._stage(request, self._proceed)

@@ -1,0 +1,266 @@
+"""What is served, told in both ways: /api and /apis with their lists, and the aggregated documents of apidiscovery.k8s.io.
+
+Documents are made when first asked for and kept until a kind is added or removed. Aggregated API servers hand in their
+own part through `external`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from apimachinery import gvk
+from apiserver import negotiate
+from apiserver.filters.base import Request
+from apiserver.filters.errors import page_not_found, route_not_found
+from apiserver.registry.kind import Kind, Obj
+from serving.reply import Reply
+
+AGGREGATED = "apidiscovery.k8s.io"
+_AGGREGATED_VERSIONS = ("v2", "v2beta1")
+
+
+@dataclass
+class Group:
+    """One API group as served: its versions, most preferred first, and the kinds of each, in order."""
+
+    name: str
+    versions: dict[str, list[Kind]] = field(default_factory=dict)
+
+
+class Discovery:
+    """The served groups and the documents that show them."""
+
+    def __init__(self, server_address: Callable[[], str]) -> None:
+        self._server_address = server_address
+        self.groups: dict[str, Group] = {}
+        self._cache: dict[Any, Any] = {}
+        self.changed: list[Callable[[], None]] = []
+
+    # -- what is served
+
+    def add(self, kind: Kind) -> None:
+        """Show a kind in all its versions."""
+        group = self.groups.setdefault(kind.group, Group(kind.group))
+        for version in kind.versions:
+            kinds = group.versions.setdefault(version, [])
+            kinds[:] = [known for known in kinds if known.plural != kind.plural]
+            kinds.append(kind)
+        if len(group.versions) > 1:
+            group.versions = {version: group.versions[version] for version in sorted(group.versions, key=version_rank)}
+        self._forget()
+
+    def remove(self, group_name: str, plural: str) -> None:
+        group = self.groups.get(group_name)
+        if group is None:
+            return
+        for version in list(group.versions):
+            kinds = group.versions[version]
+            kinds[:] = [kind for kind in kinds if kind.plural != plural]
+            if not kinds:
+                del group.versions[version]
+        if not group.versions:
+            del self.groups[group_name]
+        self._forget()
+
+    def _forget(self) -> None:
+        self._cache.clear()
+        for callback in self.changed:
+            callback()
+
+    # -- handlers
+
+    async def api(self, request: Request) -> Reply:
+        """/api: the legacy group's versions, or the aggregated document."""
+        aggregated = self._aggregated_form(request)
+        if aggregated:
+            return self._aggregated(request, aggregated, legacy=True)
+        document = {
+            "kind": "APIVersions",
+            "versions": list(self.groups[""].versions) if "" in self.groups else [],
+            "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": self._server_address()}],
+        }
+        return self._reply(request, document)
+
+    async def apis(self, request: Request) -> Reply:
+        """/apis: the list of groups, or the aggregated document."""
+        aggregated = self._aggregated_form(request)
+        if aggregated:
+            return self._aggregated(request, aggregated, legacy=False)
+        groups = [_group_document(group) for group in self.groups.values() if group.name]
+        return self._reply(request, {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+
+    async def group(self, request: Request) -> Reply:
+        """/apis/<group> and /apis/<group>/<version>, /api/<version>."""
+        parts = request.info.path.strip("/").split("/")
+        name, version = ("", parts[1]) if parts[0] == "api" else (parts[1], parts[2] if len(parts) > 2 else "")
+        group = self.groups.get(name)
+        if group is None:
+            raise route_not_found() if not name else page_not_found()
+        if not version:
+            return self._reply(request, {"kind": "APIGroup", "apiVersion": "v1", **_group_document(group)})
+        if version not in group.versions:
+            raise route_not_found()
+        key = (name, version)
+        document = self._cache.get(key)
+        if document is None:
+            document = self._cache[key] = resource_list(group, version)
+        return self._reply(request, document)
+
+    def group_paths(self) -> Iterable[str]:
+        """The paths of all groups and versions."""
+        for group in self.groups.values():
+            if group.name:
+                yield f"/apis/{group.name}"
+            for version in group.versions:
+                yield f"/apis/{group.name}/{version}" if group.name else f"/api/{version}"
+
+    def _reply(self, request: Request, document: Obj) -> Reply:
+        form = negotiate.output(request, transforms=False)
+        return Reply(200, negotiate.render(document, form) + (b"\n" if form.plain_json else b""), form.media_type)
+
+    # -- aggregated
+
+    def _aggregated_form(self, request: Request) -> str:
+        """The version of the aggregated document that the client likes best, "" for the legacy one."""
+        header = request.headers.get("Accept")
+        if not header or AGGREGATED not in header:
+            return ""
+        for clause in negotiate.parse_accept(header):
+            params = dict(clause.params)
+            if clause.type != "application" or clause.subtype != "json":
+                continue
+            if "as" not in params:
+                return ""
+            if params.get("as") == "APIGroupDiscoveryList" and params.get("g") == AGGREGATED:
+                version = params.get("v", "")
+                if version in _AGGREGATED_VERSIONS:
+                    return version
+        return ""
+
+    def _aggregated(self, request: Request, version: str, *, legacy: bool) -> Reply:
+        key = ("aggregated", version, legacy)
+        made: tuple[bytes, str] | None = self._cache.get(key)
+        if made is None:
+            groups = [group for group in self.groups.values() if (group.name == "") is legacy]
+            document = {
+                "kind": "APIGroupDiscoveryList",
+                "apiVersion": f"{AGGREGATED}/{version}",
+                "metadata": {},
+                "items": [_discovery_group(group) for group in groups],
+            }
+            body = orjson.dumps(document)
+            made = self._cache[key] = (body + b"\n", f'"{hashlib.sha512(body).hexdigest().upper()}"')
+        body, etag = made
+        headers = [("Etag", etag), ("Vary", "Accept")]
+        if request.headers.get("If-None-Match", "") == etag:
+            return Reply(304, b"", "", headers)
+        media_type = f"application/json;g={AGGREGATED};v={version};as=APIGroupDiscoveryList"
+        return Reply(200, body, media_type, headers)
+
+
+def version_rank(version: str) -> tuple[int, int, int, str]:
+    """Kubernetes' order of versions, best first: v2, v1, v1beta2, v1beta1, v1alpha1, then others by name."""
+    import re
+
+    match = re.fullmatch(r"v([1-9]\d*)(?:(alpha|beta)([1-9]\d*))?", version)
+    if match is None:
+        return (3, 0, 0, version)
+    stage = {None: 0, "beta": 1, "alpha": 2}[match[2]]
+    return (stage, -int(match[1]), -int(match[3] or 0), "")
+
+
+def storage_version_hash(kind: Kind) -> str:
+    """The hash by which clients see that the stored version of a resource changed."""
+    text = f"{kind.group}/{kind.storage_version}/{kind.kind}"
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()
+
+
+def _group_document(group: Group) -> Obj:
+    versions = [
+        {"groupVersion": gvk.api_version(group.name, version), "version": version} for version in group.versions
+    ]
+    return {"name": group.name, "versions": versions, "preferredVersion": versions[0]}
+
+
+def resource_list(group: Group, version: str) -> Obj:
+    """APIResourceList of one group version."""
+    document: Obj = {"kind": "APIResourceList"}
+    if group.name:
+        document["apiVersion"] = "v1"
+    document["groupVersion"] = gvk.api_version(group.name, version)
+    entries = [entry for kind in group.versions[version] for entry in _resources(kind)]
+    document["resources"] = sorted(entries, key=lambda entry: entry["name"])
+    return document
+
+
+def _resources(kind: Kind) -> Iterable[Obj]:
+    main: Obj = {
+        "name": kind.plural,
+        "singularName": kind.singular,
+        "namespaced": kind.namespaced,
+        "kind": kind.kind,
+        "verbs": sorted(kind.verbs),
+    }
+    if kind.short_names:
+        main["shortNames"] = list(kind.short_names)
+    if kind.categories:
+        main["categories"] = list(kind.categories)
+    if kind.stored and "create" in kind.verbs:
+        main["storageVersionHash"] = storage_version_hash(kind)
+    yield main
+    for sub in kind.subresources:
+        entry: Obj = {"name": f"{kind.plural}/{sub.name}", "singularName": "", "namespaced": kind.namespaced}
+        if sub.group is not None:
+            entry["group"] = sub.group
+        if sub.version:
+            entry["version"] = sub.version
+        entry["kind"] = sub.kind or kind.kind
+        entry["verbs"] = sorted(sub.verbs)
+        yield entry
+
+
+def _discovery_group(group: Group) -> Obj:
+    meta: Obj = {"name": group.name} if group.name else {}
+    versions = [
+        {
+            "version": version,
+            "resources": [_discovery_resource(kind, version) for kind in sorted(kinds, key=lambda kind: kind.plural)],
+            "freshness": "Current",
+        }
+        for version, kinds in group.versions.items()
+    ]
+    return {"metadata": meta, "versions": versions}
+
+
+def _discovery_resource(kind: Kind, version: str) -> Obj:
+    resource: Obj = {
+        "resource": kind.plural,
+        "responseKind": {"group": kind.group, "version": version, "kind": kind.kind},
+        "scope": "Namespaced" if kind.namespaced else "Cluster",
+        "singularResource": kind.singular,
+        "verbs": sorted(kind.verbs),
+    }
+    if kind.short_names:
+        resource["shortNames"] = list(kind.short_names)
+    if kind.categories:
+        resource["categories"] = list(kind.categories)
+    if kind.subresources:
+        resource["subresources"] = [
+            {
+                "subresource": sub.name,
+                "responseKind": {
+                    "group": kind.group if sub.group is None else sub.group,
+                    "version": sub.version or version,
+                    "kind": sub.kind or kind.kind,
+                },
+                "verbs": sorted(sub.verbs),
+            }
+            for sub in sorted(kind.subresources, key=lambda sub: sub.name)
+        ]
+    return resource

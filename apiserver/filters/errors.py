@@ -1,0 +1,109 @@
+"""The outermost filter: draws ApiErrors into Statuses, and is the only place that does.
+
+Anything else that escapes from a filter or a handler is a bug: it is logged with its traceback under the request's audit
+id, and the client gets a 500 that tells it nothing more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+
+from apimachinery import errors
+from apimachinery.errors import ApiError
+from apiserver import negotiate
+from apiserver.filters.base import Proceed, Request
+from apiserver.storage.base import Unavailable
+from serving.reply import Reply
+
+log = logging.getLogger(__name__)
+
+_AUDIT_ID_LIMIT = 64
+
+
+class Errors:
+    """Gives the request its audit id, and every answer the headers that all have."""
+
+    async def __call__(self, request: Request, proceed: Proceed) -> Reply:
+        given = request.headers.get("Audit-ID")
+        request.audit_id = given[:_AUDIT_ID_LIMIT] if given else str(uuid.uuid4())
+        try:
+            reply = await proceed(request)
+        except ApiError as error:
+            reply = draw(request, error)
+        except TimeoutError:
+            reply = draw(request, errors.timeout("request did not complete within the allotted timeout"))
+        except Unavailable as error:
+            log.error("storage is unavailable: %s", error)
+            reply = draw(request, errors.service_unavailable("the storage backend is unavailable"))
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception:
+            log.exception("%s %s failed, audit id %s", request.method, request.raw_path, request.audit_id)
+            reply = draw(request, errors.internal_error("the server has failed on this request; its log says why"))
+        reply.headers[:0] = (("Audit-Id", request.audit_id), ("Cache-Control", "no-cache, private"))
+        if request.warnings:
+            reply.headers.extend(("Warning", text) for text in warning_headers(request.warnings))
+        return reply
+
+
+def draw(request: Request, error: ApiError) -> Reply:
+    """The error as an answer in a form that the client accepts."""
+    if isinstance(error, PlainText):
+        reply = Reply(
+            error.code, error.message.encode(), "text/plain; charset=utf-8", [("X-Content-Type-Options", "nosniff")]
+        )
+    else:
+        form = negotiate.error_output(request)
+        reply = Reply(error.code, negotiate.render(error.to_status(), form), form.media_type)
+    if error.retry_after is not None:
+        reply.headers.append(("Retry-After", str(error.retry_after)))
+    if error.code == 401:
+        reply.headers.append(("Www-Authenticate", "Bearer"))
+    return reply
+
+
+class PlainText(ApiError):
+    """An answer outside the API's paths: the original's HTTP library answers those in plain text."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(code, "", text)
+
+
+def page_not_found() -> PlainText:
+    return PlainText(404, "404 page not found\n")
+
+
+def route_not_found() -> ApiError:
+    return ApiError(404, "NotFound", "the server could not find the requested resource", details={})
+
+
+def method_not_allowed() -> ApiError:
+    text = "the server does not allow this method on the requested resource"
+    return ApiError(405, "MethodNotAllowed", text, details={})
+
+
+_WARNING_BYTES = 4 * 1024  # in all; beyond it each text is cut to 256 characters, as the original does
+
+
+def warning_headers(texts: list[str]) -> list[str]:
+    """Warning headers' values (RFC 7234): code 299, no agent, the text quoted; each text once."""
+    unique = list(dict.fromkeys(texts))
+    drawn = [_quote(text) for text in unique]
+    if sum(map(len, drawn)) > _WARNING_BYTES:
+        drawn = [_quote(text[:256]) for text in unique]
+        total, kept = 0, []
+        for value in drawn:
+            total += len(value)
+            if total > _WARNING_BYTES:
+                break
+            kept.append(value)
+        drawn = kept
+    return drawn
+
+
+def _quote(text: str) -> str:
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    escaped = printable.replace("\\", "\\\\").replace('"', '\\"')
+    return f'299 - "{escaped}"'

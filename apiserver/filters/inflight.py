@@ -1,0 +1,31 @@
+"""Caps how many requests are under way at once, reads and writes apart; the rest are told to come back in a second."""
+
+from __future__ import annotations
+
+from apimachinery import errors
+from apiserver.authz.escalation import MASTERS
+from apiserver.filters.base import Proceed, Request
+from serving.reply import Reply
+
+_READS = frozenset(("get", "list", "watch"))
+
+
+class InFlight:
+    """reads, writes: --max-requests-inflight and --max-mutating-requests-inflight; 0 means no cap."""
+
+    def __init__(self, reads: int, writes: int) -> None:
+        self._caps = (reads, writes)
+        self.current = [0, 0]
+
+    async def __call__(self, request: Request, proceed: Proceed) -> Reply:
+        if request.long_running:
+            return await proceed(request)
+        which = 0 if request.info.verb in _READS else 1
+        cap, current = self._caps[which], self.current
+        if cap and current[which] >= cap and MASTERS not in request.user.groups:
+            raise errors.too_many_requests("too many requests, please try again later", 1)
+        current[which] += 1
+        try:
+            return await proceed(request)
+        finally:
+            current[which] -= 1

@@ -1,0 +1,58 @@
+"""POST to a collection: decode, default, set managedFields, store."""
+
+from __future__ import annotations
+
+from apimachinery import times
+from apiserver import negotiate
+from apiserver.filters.base import Request
+from apiserver.handlers import options
+from apiserver.handlers.scope import Scope
+from apiserver.registry import metadata
+from apiserver.registry.kind import Obj
+from serving.reply import Reply
+
+_MANAGER_LIMIT = 128
+
+
+async def create(scope: Scope, request: Request) -> Reply:
+    """201 with the object as stored."""
+    negotiate.check_route(request)
+    form = negotiate.output(request)
+    negotiate.input_type(request)
+    await request.read()
+    opts = options.create_options(request.query)
+    obj = await scope.decode(request, opts)
+    meta: Obj = obj["metadata"]
+    metadata.wipe_system_fields(meta)
+    info = request.info
+    name = meta.get("name") or ""
+    namespace = info.namespace
+    if not namespace and scope.kind.plural == "namespaces" and not scope.kind.group:
+        metadata.match_namespace(meta, "")
+    else:
+        metadata.match_namespace(meta, namespace if scope.namespaced else "")
+    metadata.dedup_owner_references(meta, request.warnings, after_admission=False)
+    obj = scope.managers.update(None, obj, manager=manager_of(request, opts), now=times.now(scope.server.clock))
+    write = scope.write(request, opts, "")
+    write.name = name
+    result = await scope.store.create(write, scope.to_storage(obj))
+    return scope.reply(request, form, result, 201)
+
+
+def manager_of(request: Request, opts: Obj) -> str:
+    """Who a write's fields belong to: the fieldManager parameter, else what the User-Agent begins with."""
+    given: str = opts.get("fieldManager") or ""
+    if given:
+        return given
+    prefix = request.headers.get("User-Agent", "").partition("/")[0]
+    if prefix.isascii() and prefix.isprintable():
+        return prefix[:_MANAGER_LIMIT]
+    out, size = [], 0
+    for char in prefix:
+        if not char.isprintable():
+            continue
+        size += len(char.encode("utf-8", "replace"))
+        if size > _MANAGER_LIMIT:
+            break
+        out.append(char)
+    return "".join(out)

@@ -1,0 +1,43 @@
+"""DELETE of one object."""
+
+from __future__ import annotations
+
+import orjson
+
+from apiserver import negotiate
+from apiserver.filters.base import Request
+from apiserver.handlers import options
+from apiserver.handlers.scope import Scope
+from apiserver.registry.kind import Obj
+from apiserver.registry.store import Draft, Result
+from apiserver.storage.entry import Entry
+from serving.reply import Reply
+
+
+async def delete(scope: Scope, request: Request) -> Reply:
+    """200 with the object while it lingers, else with a Status that names it (or, for some kinds, the object)."""
+    negotiate.check_route(request)
+    form = negotiate.output(request)
+    opts = await options.delete_options(request)
+    result, gone = await scope.store.delete(scope.write(request, opts))
+    status = 202 if not gone and opts.get("orphanDependents") is False else 200
+    if not gone or scope.kind.returns_deleted:
+        return scope.reply(request, form, result, status)
+    return scope.reply_object(form, deleted_status(scope, result), status)
+
+
+def deleted_status(scope: Scope, result: Result) -> Obj:
+    """What tells a client that the object with this uid is gone."""
+    meta = result.obj["metadata"] if isinstance(result, Draft) else _metadata(result)
+    kind = scope.kind
+    details: Obj = {"name": meta["name"]}
+    if kind.group:
+        details["group"] = kind.group
+    details["kind"] = kind.plural
+    details["uid"] = meta.get("uid", "")
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+
+def _metadata(entry: Entry) -> Obj:
+    meta: Obj = orjson.loads(b"{" + entry.body)["metadata"]
+    return meta

@@ -1,0 +1,280 @@
+"""Query parameters and bodies that say how a request is to be carried out: CreateOptions, UpdateOptions, PatchOptions,
+DeleteOptions, ListOptions, GetOptions. Decoding is as lenient, and validation as strict, as the original's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from apimachinery import errors, field
+from apimachinery.errors import ApiError
+from apimachinery.field import FieldError
+from apiserver import negotiate
+from apiserver.filters.base import Request
+from apiserver.registry.kind import Obj
+from apiserver.requestinfo import parse_bool
+from apiserver.validation import meta as meta_rules
+
+Query = dict[str, list[str]]
+_META = "meta.k8s.io"
+_INT64 = range(-(1 << 63), 1 << 63)
+
+
+def parse_int(text: str) -> int:
+    """A query's integer; 400 in the words of Go's strconv."""
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    if not (digits.isascii() and digits.isdigit()):
+        raise errors.bad_request(f"strconv.ParseInt: parsing {field.go_quote(text)}: invalid syntax")
+    value = int(text) if len(text) < 30 else 1 << 64
+    if value not in _INT64:
+        raise errors.bad_request(f"strconv.ParseInt: parsing {field.go_quote(text)}: value out of range")
+    return value
+
+
+def _int(query: Query, name: str) -> int | None:
+    values = query.get(name)
+    return parse_int(values[0]) if values and values[0] != "" else None
+
+
+def _refuse(kind: str, found: list[FieldError]) -> None:
+    if found:
+        raise errors.invalid(_META, kind, "", found)
+
+
+def _dry_run(values: list[str]) -> list[FieldError]:
+    if all(value == "All" for value in values):
+        return []
+    return [field.not_supported("dryRun", values, ["All"])]
+
+
+_DIRECTIVES = ("", "Ignore", "Strict", "Warn")
+
+
+def _write_options(kind: str, query: Query) -> tuple[Obj, list[FieldError]]:
+    options: Obj = {"kind": kind, "apiVersion": "meta.k8s.io/v1"}
+    if not query:
+        return options, []
+    found: list[FieldError] = []
+    manager = query.get("fieldManager")
+    if manager and manager[0]:
+        options["fieldManager"] = manager[0]
+        found += meta_rules.validate_field_manager(manager[0], "fieldManager")
+    dry_run = query.get("dryRun")
+    if dry_run:
+        options["dryRun"] = dry_run
+        found += _dry_run(dry_run)
+    directive = query.get("fieldValidation")
+    if directive and directive[0]:
+        options["fieldValidation"] = directive[0]
+        if directive[0] not in _DIRECTIVES:
+            found.append(field.not_supported("fieldValidation", directive[0], _DIRECTIVES))
+    return options, found
+
+
+def create_options(query: Query) -> Obj:
+    options, found = _write_options("CreateOptions", query)
+    _refuse("CreateOptions", found)
+    return options
+
+
+def update_options(query: Query) -> Obj:
+    options, found = _write_options("UpdateOptions", query)
+    _refuse("UpdateOptions", found)
+    return options
+
+
+def patch_options(query: Query, patch_type: str) -> Obj:
+    options, found = _write_options("PatchOptions", query)
+    first: list[FieldError] = []
+    force = query.get("force")
+    if force:
+        options["force"] = parse_bool(force)
+    if patch_type == negotiate.APPLY_PATCH:
+        if not options.get("fieldManager"):
+            first.append(field.required("fieldManager", "is required for apply patch"))
+    elif force:
+        first.append(field.forbidden("force", "may not be specified for non-apply patch"))
+    _refuse("PatchOptions", first + found)
+    return options
+
+
+def as_kind(options: Obj, kind: str) -> Obj:
+    """The same choices as options of another kind (a PUT that creates has CreateOptions)."""
+    return {**{name: value for name, value in options.items() if name != "force"}, "kind": kind}
+
+
+async def delete_options(request: Request) -> Obj:
+    """DeleteOptions from the body, or from the query when there is no body. Only one of them counts."""
+    body = await request.read()
+    if body:
+        options = _delete_body(body, negotiate.input_type(request))
+    else:
+        options = _delete_query(request.query)
+    options["kind"], options["apiVersion"] = "DeleteOptions", "meta.k8s.io/v1"
+    found: list[FieldError] = []
+    policy = options.get("propagationPolicy")
+    if options.get("orphanDependents") is not None and policy is not None:
+        text = "orphanDependents and deletionPropagation cannot be both set"
+        found.append(field.invalid("propagationPolicy", policy, text))
+    if policy is not None and policy not in ("Foreground", "Background", "Orphan"):
+        found.append(field.not_supported("propagationPolicy", policy, ["Foreground", "Background", "Orphan", "nil"]))
+    found += _dry_run(options.get("dryRun") or [])
+    _refuse("DeleteOptions", found)
+    return options
+
+
+def _delete_query(query: Query) -> Obj:
+    options: Obj = {}
+    grace = _int(query, "gracePeriodSeconds")
+    if grace is not None:
+        options["gracePeriodSeconds"] = grace
+    if query.get("orphanDependents"):
+        options["orphanDependents"] = parse_bool(query["orphanDependents"])
+    if query.get("propagationPolicy"):
+        options["propagationPolicy"] = query["propagationPolicy"][0]
+    if query.get("dryRun"):
+        options["dryRun"] = query["dryRun"]
+    return options
+
+
+_DELETE_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "gracePeriodSeconds": int,
+    "orphanDependents": bool,
+    "propagationPolicy": str,
+    "dryRun": list,
+    "preconditions": dict,
+}
+
+
+def _delete_body(body: bytes, media_type: str) -> Obj:
+    parsed = _load(body, media_type)
+    if not isinstance(parsed, dict):
+        name = {list: "array", str: "string", bool: "bool"}.get(type(parsed), "number")
+        raise errors.bad_request(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal "
+            f'{name} into Go value of type struct {{ APIVersion string "json:\\"apiVersion,omitempty\\""; '
+            'Kind string "json:\\"kind,omitempty\\"" }'
+        )
+    kind, version = parsed.get("kind") or "DeleteOptions", parsed.get("apiVersion") or "meta.k8s.io/v1"
+    if kind != "DeleteOptions":
+        scheme = 'in scheme "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27"'
+        raise errors.bad_request(f'no kind "{kind}" is registered for version "{version}" {scheme}')
+    options: Obj = {}
+    for name, wanted in _DELETE_FIELDS.items():
+        value = parsed.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+            raise _wrong_type(name, value)
+        options[name] = value
+    for name in ("uid", "resourceVersion"):
+        value = (options.get("preconditions") or {}).get(name)
+        if value is not None and not isinstance(value, str):
+            raise _wrong_type(f"preconditions.{name}", value)
+    if not all(isinstance(value, str) for value in options.get("dryRun", ())):
+        raise _wrong_type("dryRun", 0)
+    return options
+
+
+def _load(body: bytes, media_type: str) -> Any:
+    from openapi import codec
+
+    try:
+        return codec.parse(body, yaml=media_type == negotiate.YAML).obj
+    except codec.ParseError as error:
+        raise errors.bad_request(f"couldn't get version/kind; json parse error: {error}") from error
+
+
+def _wrong_type(path: str, value: Any) -> ApiError:
+    name = {dict: "object", list: "array", str: "string", bool: "bool"}.get(type(value), "number")
+    return errors.bad_request(f"json: cannot unmarshal {name} into Go struct field DeleteOptions.{path}")
+
+
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    """ListOptions as decoded; selectors still as text. send_initial: None when not given."""
+
+    label_selector: str = ""
+    field_selector: str = ""
+    watch: bool = False
+    bookmarks: bool = False
+    resource_version: str = ""
+    match: str = ""
+    timeout: int | None = None
+    limit: int = 0
+    continue_token: str = ""
+    send_initial: bool | None = None
+
+
+PLAIN_LIST = ListOptions()
+
+
+def list_options(query: Query, *, force_watch: bool = False) -> ListOptions:
+    """Decoded and validated, defaults of watches included (a watch without a version begins with what there is)."""
+    if not query and not force_watch:
+        return PLAIN_LIST
+
+    def text(name: str) -> str:
+        values = query.get(name)
+        return values[0] if values else ""
+
+    limit, timeout = _int(query, "limit"), _int(query, "timeoutSeconds")
+    watch = parse_bool(query.get("watch")) or force_watch
+    send_initial = parse_bool(query["sendInitialEvents"]) if query.get("sendInitialEvents") else None
+    revision, match, token = text("resourceVersion"), text("resourceVersionMatch"), text("continue")
+    _refuse(
+        "ListOptions",
+        _watch_errors(match, token, send_initial) if watch else _list_errors(revision, match, token, send_initial),
+    )
+    return ListOptions(
+        label_selector=text("labelSelector"),
+        field_selector=text("fieldSelector"),
+        watch=watch,
+        bookmarks=parse_bool(query.get("allowWatchBookmarks")),
+        resource_version=revision,
+        match=match,
+        timeout=timeout,
+        limit=max(limit or 0, 0),
+        continue_token=token,
+        send_initial=send_initial,
+    )
+
+
+_NOT_WITH_CONTINUE = "resourceVersionMatch is forbidden when continue is provided"
+
+
+def _list_errors(revision: str, match: str, token: str, send_initial: bool | None) -> list[FieldError]:
+    found: list[FieldError] = []
+    path = "resourceVersionMatch"
+    if match:
+        if not revision:
+            found.append(field.forbidden(path, "resourceVersionMatch is forbidden unless resourceVersion is provided"))
+        if token:
+            found.append(field.forbidden(path, _NOT_WITH_CONTINUE))
+        if match not in ("Exact", "NotOlderThan"):
+            found.append(field.not_supported(path, match, ["Exact", "NotOlderThan", ""]))
+        if match == "Exact" and revision == "0":
+            found.append(field.forbidden(path, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
+    if send_initial is not None:
+        found.append(field.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+    return found
+
+
+def _watch_errors(match: str, token: str, send_initial: bool | None) -> list[FieldError]:
+    found: list[FieldError] = []
+    path = "resourceVersionMatch"
+    if send_initial is not None and match != "NotOlderThan":
+        found.append(field.forbidden(path, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
+    if match:
+        if send_initial is None:
+            found.append(
+                field.forbidden(
+                    path, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+                )
+            )
+        if match != "NotOlderThan":
+            found.append(field.not_supported(path, match, ["NotOlderThan"]))
+        if token:
+            found.append(field.forbidden(path, _NOT_WITH_CONTINUE))
+    return found

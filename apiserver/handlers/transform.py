@@ -1,0 +1,156 @@
+"""Other forms of objects: Tables (server-side printing) and metadata only, for single objects, lists and watches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from apimachinery import errors, field
+from apiserver import negotiate
+from apiserver.filters.base import Request
+from apiserver.handlers import watch as watch_handler
+from apiserver.handlers.scope import Scope
+from apiserver.handlers.watch import Lines
+from apiserver.negotiate import Output
+from apiserver.registry.kind import Obj
+from apiserver.registry.store import Result
+from apiserver.storage.entry import Entry
+from serving.reply import Reply
+
+_META = "meta.k8s.io"
+
+
+def single(scope: Scope, request: Request, form: Output, result: Result, status: int) -> Reply:
+    """One object as a Table of one row, or its metadata."""
+    if form.kind == "Table":
+        include = include_object(request)
+        obj = scope.object_of(result)
+        meta = _table_meta(obj["metadata"])
+        return _render(form, _table(scope, form, [_row(scope, form, include, obj)], meta), status)
+    if form.kind != "PartialObjectMetadata":
+        raise _unsupported(form)
+    obj = scope.object_of(result)
+    return _render(form, _partial(form, obj["metadata"]), status)
+
+
+def collection(scope: Scope, request: Request, form: Output, entries: Sequence[Entry], meta: Obj) -> Reply:
+    """A list as a Table or as PartialObjectMetadataList."""
+    if form.kind == "Table":
+        include = include_object(request)
+        rows = [_row(scope, form, include, scope.object_of(entry)) for entry in entries]
+        return _render(form, _table(scope, form, rows, meta), 200)
+    if form.kind != "PartialObjectMetadataList":
+        raise _unsupported(form)
+    opening = b'{"kind":"PartialObjectMetadata","apiVersion":"%s/%s",' % (_META.encode(), form.version.encode())
+    items = [opening + _metadata(scope, entry) + b"}" for entry in entries]
+    if form.plain_json:
+        head = {"kind": form.kind, "apiVersion": f"{_META}/{form.version}", "metadata": meta}
+        return Reply(200, orjson.dumps(head)[:-1] + b',"items":[' + b",".join(items) + b"]}\n")
+    document = {"kind": form.kind, "apiVersion": f"{_META}/{form.version}", "metadata": meta}
+    document["items"] = [orjson.loads(item) for item in items]
+    return _render(form, document, 200)
+
+
+def include_object(request: Request) -> str:
+    """ "Object", "Metadata" (default) or "None": what rows carry; 400 for anything else."""
+    value = request.param("includeObject")
+    if value not in ("", "Object", "Metadata", "None"):
+        problem = field.invalid("includeObject", value, "must be 'Metadata', 'Object', 'None', or empty")
+        raise errors.bad_request(f"Unable to convert to Table as requested: {problem}")
+    return value or "Metadata"
+
+
+def lines(scope: Scope, request: Request, form: Output) -> Lines:
+    """How a watch writes its events in this form."""
+    if form.kind == "Table":
+        return _table_lines(scope, request, form)
+    if form.kind != "PartialObjectMetadata":
+        raise _unsupported(form)
+    api_version = f"{_META}/{form.version}"
+    opening = b'","object":{"kind":"PartialObjectMetadata","apiVersion":"%s",' % api_version.encode()
+
+    def make(kind: str, entry: Entry) -> bytes:
+        return b'{"type":"' + kind.encode() + opening + _metadata(scope, entry) + b"}}\n"
+
+    def bookmark(revision: int, initial: bool) -> bytes:
+        obj = {"kind": form.kind, "apiVersion": api_version}
+        document = {**obj, "metadata": watch_handler.bookmark_metadata(revision, initial)}
+        return b'{"type":"BOOKMARK","object":' + orjson.dumps(document) + b"}\n"
+
+    return Lines(("metadata", form.version, scope.form), make, bookmark)
+
+
+def _table_lines(scope: Scope, request: Request, form: Output) -> Lines:
+    include = include_object(request)
+
+    def line(kind: str, entry: Entry, columns: bool) -> bytes:
+        obj = scope.object_of(entry)
+        meta = _table_meta(obj["metadata"])
+        table = _table(scope, form, [_row(scope, form, include, obj)], meta, columns=columns)
+        return orjson.dumps({"type": kind, "object": table}) + b"\n"
+
+    def bookmark(revision: int, initial: bool) -> bytes:
+        meta = watch_handler.bookmark_metadata(revision, initial)
+        row = {"cells": [None] * len(scope.kind.columns), "object": _partial(form, meta)}
+        table = _table(scope, form, [row], {"resourceVersion": str(revision)}, columns=False)
+        return orjson.dumps({"type": "BOOKMARK", "object": table}) + b"\n"
+
+    return Lines(
+        ("table", include, form.version, scope.form),
+        lambda kind, entry: line(kind, entry, False),
+        bookmark,
+        lambda kind, entry: line(kind, entry, True),
+    )
+
+
+def _metadata(scope: Scope, entry: Entry) -> bytes:
+    """`"metadata":{…}` of an entry, kept while it is hot."""
+    return entry.form(("metadata", scope.form), lambda made: _cut(scope.body(made)))
+
+
+def _cut(body: bytes) -> bytes:
+    return orjson.dumps({"metadata": orjson.loads(b"{" + body)["metadata"]})[1:-1]
+
+
+def _partial(form: Output, meta: Obj) -> Obj:
+    return {"kind": "PartialObjectMetadata", "apiVersion": f"{_META}/{form.version}", "metadata": meta}
+
+
+def _table_meta(meta: Obj) -> Obj:
+    return {"resourceVersion": meta["resourceVersion"]} if meta.get("resourceVersion") else {}
+
+
+def _table(scope: Scope, form: Output, rows: list[Obj], meta: Obj, *, columns: bool = True) -> Obj:
+    return {
+        "kind": "Table",
+        "apiVersion": f"{_META}/{form.version}",
+        "metadata": meta,
+        "columnDefinitions": scope.server.columns(scope) if columns else None,
+        "rows": rows,
+    }
+
+
+def _row(scope: Scope, form: Output, include: str, obj: Obj) -> Obj:
+    kind = scope.kind
+    row: Obj = {"cells": kind.cells(obj, scope.server.clock)}
+    conditions = kind.row_conditions(obj)
+    if conditions:
+        row["conditions"] = conditions
+    shown: Any = None
+    if include == "Object":
+        shown = obj
+    elif include == "Metadata":
+        shown = _partial(form, obj["metadata"])
+    row["object"] = shown
+    return row
+
+
+def _render(form: Output, document: Obj, status: int) -> Reply:
+    return Reply(status, negotiate.render(document, form) + (b"\n" if form.plain_json else b""), form.media_type)
+
+
+def _unsupported(form: Output) -> errors.ApiError:
+    """A transformation that fits lists asked of an object, or the other way round."""
+    return errors.ApiError(406, "NotAcceptable", f"the resource cannot be served as {form.kind}")

@@ -1,0 +1,231 @@
+"""Media types: what a client sends, what it accepts, and in which form an object goes out.
+
+Called by handlers; raises the original's 406 and 415. Two stages, as there: the route's (go-restful: does any listed type
+match at all) and the serializer's (clauses by quality, with the transformations as=Table, as=PartialObjectMetadata).
+Results are cached by header, since a client sends the same one again and again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import orjson
+import yaml
+
+from apimachinery import errors
+from apimachinery.errors import ApiError
+from apiserver.filters.base import Request
+
+JSON = "application/json"
+YAML = "application/yaml"
+MEDIA_TYPES = (JSON, YAML)
+STREAM_TYPES = (JSON + ";stream=watch",)
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+_META = "meta.k8s.io"
+_TRANSFORMS = {
+    "Table": ("v1", "v1beta1"),
+    "PartialObjectMetadata": ("v1", "v1beta1"),
+    "PartialObjectMetadataList": ("v1", "v1beta1"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The form of an answer.
+
+    media_type: JSON or YAML. kind: "" for the object itself, or "Table", "PartialObjectMetadata",
+    "PartialObjectMetadataList"; version: of that kind. pretty: indented.
+    """
+
+    media_type: str = JSON
+    kind: str = ""
+    version: str = ""
+    pretty: bool = False
+
+    @property
+    def plain_json(self) -> bool:
+        return self.media_type == JSON and not self.pretty
+
+    @property
+    def metadata_only(self) -> bool:
+        return self.kind.startswith("PartialObjectMetadata")
+
+
+DEFAULT = Output()
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One entry of an Accept header."""
+
+    type: str
+    subtype: str
+    quality: float
+    params: tuple[tuple[str, str], ...]
+
+
+@lru_cache(512)
+def parse_accept(header: str) -> tuple[Clause, ...]:
+    """Clauses, best first (by quality; order otherwise). A clause that is no media type is dropped."""
+    clauses = []
+    for part in header.split(","):
+        first, *rest = part.split(";")
+        main, slash, sub = first.strip().partition("/")
+        if not slash and main == "*":
+            sub = "*"
+        elif not slash:
+            continue
+        quality = 1.0
+        params = []
+        for item in rest:
+            name, equals, value = item.strip().partition("=")
+            if not equals:
+                continue
+            if name == "q":
+                try:
+                    quality = float(value)
+                except ValueError:
+                    quality = 1.0
+            else:
+                params.append((name.strip(), value.strip().strip('"')))
+        clauses.append(Clause(main.strip(), sub.strip(), quality, tuple(params)))
+    clauses.sort(key=lambda clause: -clause.quality)
+    return tuple(clauses)
+
+
+@lru_cache(512)
+def _route_accepts(header: str, stream: bool) -> bool:
+    """go-restful's test: any listed type that the route produces, or */*; application/* is not understood."""
+    produced = (*MEDIA_TYPES, *STREAM_TYPES) if stream else MEDIA_TYPES
+    for part in header.split(","):
+        name = part.partition(";")[0].strip()
+        if name == "*/*" or name in produced:
+            return True
+    return False
+
+
+def check_route(request: Request, stream: bool = False) -> None:
+    """The route's own 406. stream: the route can also watch."""
+    header = request.headers.get("Accept")
+    if header and not _route_accepts(header, stream):
+        produced = (*MEDIA_TYPES, *STREAM_TYPES) if stream else MEDIA_TYPES
+        text = "406: Not Acceptable\n\nAvailable representations: " + ", ".join(produced)
+        raise ApiError(406, "NotAcceptable", text, details={})
+
+
+@lru_cache(1024)
+def _choose(header: str, transforms: bool, custom: bool) -> Output | None:
+    for clause in parse_accept(header):
+        for accepted in MEDIA_TYPES:
+            main, _, sub = accepted.partition("/")
+            exact = clause.type == main and clause.subtype in (sub, "*")
+            if not exact and not (clause.type == "*" and clause.subtype == "*"):
+                continue
+            output = _accept_params(clause, accepted, transforms)
+            if output is not None:
+                return output
+    return None
+
+
+def _accept_params(clause: Clause, accepted: str, transforms: bool) -> Output | None:
+    params = dict(clause.params)
+    stream = params.get("stream")
+    if stream and (accepted != JSON or stream != "watch"):
+        return None
+    if params.get("sv"):
+        return None
+    pretty = params.get("pretty") == "1"
+    if not params.keys() & {"as", "g", "v"}:
+        return Output(accepted, pretty=pretty)
+    kind, version = params.get("as", ""), params.get("v", "")
+    if not transforms or params.get("g") != _META or version not in _TRANSFORMS.get(kind, ()):
+        return None
+    return Output(accepted, kind, version, pretty)
+
+
+def output(request: Request, *, transforms: bool = True) -> Output:
+    """The form in which the client wants the answer; 406 when it accepts none. transforms: Tables and metadata are possible."""
+    header = request.headers.get("Accept")
+    chosen = _choose(header, transforms, False) if header else DEFAULT
+    if chosen is None:
+        raise errors.not_acceptable(MEDIA_TYPES)
+    if not chosen.pretty and _wants_pretty(request):
+        return Output(chosen.media_type, chosen.kind, chosen.version, True)
+    return chosen
+
+
+def error_output(request: Request) -> Output:
+    """As output(), for Statuses: falls back to JSON."""
+    header = request.headers.get("Accept")
+    chosen = (_choose(header, False, False) if header else DEFAULT) or DEFAULT
+    if not chosen.pretty and _wants_pretty(request):
+        return Output(chosen.media_type, pretty=True)
+    return chosen
+
+
+_TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
+
+
+def _wants_pretty(request: Request) -> bool:
+    if "pretty" in request.raw_query:
+        value = request.param("pretty")
+        if value:
+            return value in _TRUE
+    return request.headers.get("User-Agent", "").startswith(("curl", "Wget", "Mozilla/5.0"))
+
+
+@lru_cache(256)
+def media_type(header: str) -> str | None:
+    """The bare media type of a Content-Type header in lower case, None when it is malformed."""
+    bare, *params = header.split(";")
+    bare = bare.strip().lower()
+    if any(param.strip() and "=" not in param for param in params):
+        return None
+    main, slash, sub = bare.partition("/")
+    return bare if main and (sub or not slash) else None
+
+
+def input_type(request: Request) -> str:
+    """JSON or YAML: how the body is to be read; 415 for others. No Content-Type means JSON."""
+    header = request.headers.get("Content-Type")
+    if not header:
+        return JSON
+    found = media_type(header)
+    if found not in MEDIA_TYPES:
+        raise errors.unsupported_media_type(MEDIA_TYPES)
+    return found
+
+
+def patch_type(request: Request, supported: tuple[str, ...]) -> str:
+    """The patch's media type; the route's 415 when it is none of those supported."""
+    found = request.headers.get("Content-Type", "").partition(";")[0].strip()
+    if found not in supported:
+        raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", details={})
+    return found
+
+
+def render(document: Any, form: Output) -> bytes:
+    """A JSON-shaped value in the chosen media type."""
+    if form.media_type == YAML:
+        return to_yaml(document)
+    if form.pretty:
+        return orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
+    return orjson.dumps(document)
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def to_yaml(document: Any) -> bytes:
+    """As the original's encoder: keys sorted, no aliases."""
+    text: str = yaml.dump(document, Dumper=_Dumper, allow_unicode=True, default_flow_style=False, width=1 << 20)
+    return text.encode()

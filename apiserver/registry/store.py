@@ -1,0 +1,516 @@
+"""The one write path, and the reads beneath the handlers: one Store per stored kind.
+
+The order of a write is the original's, and managedFields depend on it: decode and default (handlers); managedFields from
+that object; mutating admission; the kind's preparation; the kind's validation; validating admission; storage. An update
+or patch repeats it for each compare-and-swap attempt. A write that changes nothing is not stored.
+
+Objects inside are dicts in the kind's storage version, `kind` and `apiVersion` included. Refuses to know HTTP: handlers
+bring decoded objects and options, and take Entries (or, for what was not stored, Drafts) away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
+
+from apimachinery import errors
+from apimachinery.clock import Clock
+from apimachinery.errors import ApiError
+from apimachinery.field import FieldError
+from apiserver.admission.base import Attributes, Operation
+from apiserver.authn.user import User
+from apiserver.registry import deletion, metadata
+from apiserver.registry.kind import Ctx, Kind, Obj, Reader
+from apiserver.storage.base import Conflict, KeyExists, NotFound
+from apiserver.storage.cacher import Cacher
+from apiserver.storage.entry import Entry
+from apiserver.validation import meta as meta_rules
+
+_NAME_ATTEMPTS = 8
+_STATUS_WRITERS = frozenset(("status", "approval"))
+
+
+class Admission(Protocol):
+    """What the store asks of the admission chain."""
+
+    async def admit(self, a: Attributes) -> None: ...
+
+    async def validate(self, a: Attributes) -> None: ...
+
+
+class NoAdmission:
+    """For the server's own writes."""
+
+    async def admit(self, a: Attributes) -> None:
+        return None
+
+    async def validate(self, a: Attributes) -> None:
+        return None
+
+
+@dataclass(slots=True)
+class Write:
+    """One write request.
+
+    version: the request's API version. name: from the URL, "" for a create. options: CreateOptions, UpdateOptions,
+    PatchOptions or DeleteOptions. warnings, annotations: collect what goes into Warning headers and the audit log.
+    """
+
+    user: User
+    version: str
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+    dry_run: bool = False
+    options: Obj = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    annotations: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An object that is answered but not stored (dry run, or removed by this very write), in its storage version."""
+
+    obj: Obj
+
+
+Result = Entry | Draft
+Transform = Callable[[Obj | None], Awaitable[Obj]]
+"""live object in its storage version, decoded afresh (None: there is none) -> new object, managedFields included."""
+
+
+@dataclass(slots=True)
+class Environment:
+    """What all stores share. services: named helpers for kinds and admission (see apiserver/server.py)."""
+
+    clock: Clock
+    reader: Reader
+    admission: Admission
+    services: Mapping[str, Any]
+
+
+class Store:
+    """Reads and writes one kind's objects. Errors are ApiErrors in the original's words."""
+
+    def __init__(self, kind: Kind, cache: Cacher, environment: Environment) -> None:
+        self.kind = kind
+        self.cache = cache
+        self.environment = environment
+        self.clock = environment.clock
+        self._opening = orjson.dumps({"kind": kind.kind, "apiVersion": kind.api_version()})[:-1] + b","
+        self._indexed = bool(kind.selectable_fields({"metadata": {}}))
+        self._separate_status = any(sub.name == "status" for sub in kind.subresources)
+        self._status_fields = tuple(kind.status_fields) if self._separate_status else ()
+
+    # -- reading
+
+    def key(self, namespace: str, name: str) -> str:
+        return f"{namespace}/{name}" if self.kind.namespaced else name
+
+    def decode(self, entry: Entry) -> Obj:
+        """The object in its storage version, decoded afresh; the caller may change it."""
+        obj: Obj = orjson.loads(self._opening + entry.body)
+        return obj
+
+    async def get(self, namespace: str, name: str) -> Entry:
+        """The object, or 404."""
+        entry = await self.cache.get(self.key(namespace, name))
+        if entry is None:
+            raise self.missing(name)
+        return entry
+
+    def missing(self, name: str) -> ApiError:
+        return errors.not_found(self.kind.group, self.kind.plural, name)
+
+    # -- creating
+
+    async def create(self, write: Write, obj: Obj, *, admission: Admission | None = None) -> Result:
+        """Store a new object whose managedFields are set. Generated names are tried several times."""
+        admission = admission or self.environment.admission
+        meta: Obj = obj["metadata"]
+        generated = not meta.get("name") and bool(meta.get("generateName"))
+        attributes = self._attributes(write, "CREATE", obj, None)
+        await admission.admit(attributes)
+        obj = self._admitted(attributes)
+        metadata.dedup_owner_references(obj["metadata"], write.warnings, after_admission=True)
+        pristine = orjson.dumps(obj) if generated else b""
+        for attempt in range(_NAME_ATTEMPTS if generated else 1):
+            if attempt:
+                obj = orjson.loads(pristine)
+            try:
+                return await self._create(write, obj, admission)
+            except ApiError as error:
+                if error.reason != "AlreadyExists" or attempt == _NAME_ATTEMPTS - 1 or not generated:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def ask(self, write: Write, obj: Obj) -> Obj:
+        """The checks of a create, for a kind whose objects are questions: admission and validation, nothing stored."""
+        admission, kind = self.environment.admission, self.kind
+        attributes = self._attributes(write, "CREATE", obj, None)
+        await admission.admit(attributes)
+        obj = self._admitted(attributes)
+        found = kind.validate(self.ctx(write), obj)
+        if found:
+            raise self._invalid(obj["metadata"].get("name") or "", found)
+        await admission.validate(self._attributes(write, "CREATE", obj, None))
+        return obj
+
+    async def _create(self, write: Write, obj: Obj, admission: Admission) -> Result:
+        kind, meta = self.kind, obj["metadata"]
+        metadata.fill_system_fields(meta, self.clock)
+        if not meta.get("name") and meta.get("generateName"):
+            meta["name"] = metadata.generate_name(meta["generateName"])
+        metadata.match_namespace(meta, write.namespace if kind.namespaced else "")
+        ctx = self.ctx(write)
+        for name in self._status_fields:
+            obj.pop(name, None)
+        if kind.has_generation:
+            meta["generation"] = 1
+        kind.prepare_create(ctx, obj)
+        await kind.begin_create(ctx, obj)
+        found = meta_rules.validate_object_meta(meta, kind.namespaced, kind.validate_name)
+        found += kind.validate(ctx, obj)
+        if found:
+            raise self._invalid(meta.get("name") or "", found)
+        write.warnings.extend(kind.warn(ctx, obj, None))
+        kind.canonicalize(obj)
+        attributes = self._attributes(write, "CREATE", obj, None)
+        attributes.name = write.name or meta["name"]
+        await admission.validate(attributes)
+        name = meta["name"]
+        if metadata.parse_revision(meta.get("resourceVersion")):
+            raise metadata.plain_failure("resourceVersion should not be set on objects to be created")
+        meta.pop("resourceVersion", None)
+        key = self.key(meta.get("namespace") or "", name)
+        try:
+            if write.dry_run:
+                if await self.cache.get(key) is not None:
+                    raise KeyExists(key)
+                return Draft(obj)
+            return await self._store(key, obj, 0)
+        except KeyExists:
+            raise await self._exists(key, obj) from None
+
+    async def _exists(self, key: str, obj: Obj) -> ApiError:
+        kind, meta = self.kind, obj["metadata"]
+        if meta.get("generateName"):
+            error = metadata.generated_name_conflict(kind, meta["name"])
+        else:
+            error = errors.already_exists(kind.group, kind.plural, meta["name"])
+        live = await self.cache.get(key)
+        if live is not None and live.decode()["metadata"].get("deletionTimestamp"):
+            error.message = f"object is being deleted: {error.message}"
+        return error
+
+    # -- updating
+
+    async def update(
+        self,
+        write: Write,
+        transform: Transform,
+        *,
+        uid: str = "",
+        create_missing: bool = False,
+        may_create: Callable[[], Awaitable[None]] | None = None,
+        admission: Admission | None = None,
+    ) -> tuple[Result, bool]:
+        """(the object, whether it was created). Repeats `transform` and all that follows until the swap succeeds.
+
+        uid: what the body demands of the live object. create_missing: a missing object is created from transform(None),
+        for kinds that allow it on PUT and for server-side apply; may_create raises 403 when the user may not.
+        """
+        admission = admission or self.environment.admission
+        key = self.key(write.namespace, write.name)
+        while True:
+            entry = await self.cache.get(key)
+            if entry is None:
+                if not create_missing:
+                    raise self.missing(write.name)
+                created = await self._create_on_update(write, transform, uid, may_create, admission)
+                if created is None:
+                    continue
+                return created, True
+            try:
+                return await self._update(write, key, entry, transform, uid, admission), False
+            except (Conflict, NotFound):
+                continue
+
+    async def _create_on_update(
+        self,
+        write: Write,
+        transform: Transform,
+        uid: str,
+        may_create: Callable[[], Awaitable[None]] | None,
+        admission: Admission,
+    ) -> Result | None:
+        if uid:
+            raise self._uid_mismatch(write, uid, "")
+        obj = await transform(None)
+        attributes = self._attributes(write, "CREATE", obj, None)
+        await admission.admit(attributes)
+        obj = self._admitted(attributes)
+        metadata.dedup_owner_references(obj["metadata"], write.warnings, after_admission=True)
+        if metadata.parse_revision(obj["metadata"].get("resourceVersion")):
+            # Storage finds no object to compare with; apply drops the version, which the handler has done by now.
+            raise errors.conflict(self.kind.group, self.kind.plural, write.name, errors.OBJECT_MODIFIED)
+        if may_create is not None:
+            await may_create()
+        try:
+            return await self._create(write, obj, admission)
+        except ApiError as error:
+            if error.reason == "AlreadyExists" and not write.dry_run:
+                return None  # somebody else was faster: now it is an update
+            raise
+
+    def _uid_mismatch(self, write: Write, wanted: str, found: str) -> ApiError:
+        path = f"/registry/{self.kind.plural}/{self.key(write.namespace, write.name)}"
+        return errors.conflict(
+            self.kind.group,
+            self.kind.plural,
+            write.name,
+            f"StorageError: invalid object, Code: 4, Key: {path}, ResourceVersion: 0, AdditionalErrorMsg: "
+            f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}",
+        )
+
+    async def _update(
+        self, write: Write, key: str, entry: Entry, transform: Transform, uid: str, admission: Admission
+    ) -> Result:
+        """One attempt. Conflict or NotFound (of storage) when another write came in between."""
+        kind = self.kind
+        old = self.decode(entry)
+        old_meta = old["metadata"]
+        if uid and uid != old_meta.get("uid"):
+            raise self._uid_mismatch(write, uid, old_meta.get("uid", ""))
+        new = await transform(self.decode(entry))
+        attributes = self._attributes(write, "UPDATE", new, old)
+        await admission.admit(attributes)
+        new = self._admitted(attributes)
+        meta = new["metadata"]
+        metadata.dedup_owner_references(meta, write.warnings, after_admission=True)
+        self._check_revision(write, meta, entry)
+        ctx = self.ctx(write)
+        metadata.match_namespace(meta, write.namespace if kind.namespaced else "")
+        self._carry_over(write, new, old)
+        kind.prepare_update(ctx, new, old)
+        counts = kind.has_generation and write.subresource not in _STATUS_WRITERS
+        if counts and kind.generation_view(new) != kind.generation_view(old):
+            meta["generation"] = old_meta.get("generation", 0) + 1
+        _keep_system_fields(meta, old_meta)
+        await kind.begin_update(ctx, new, old)
+        found = self._validate_update(ctx, new, old)
+        if found:
+            raise self._invalid(meta.get("name") or "", found)
+        write.warnings.extend(kind.warn(ctx, new, old))
+        kind.canonicalize(new)
+        _forget_idle_timestamps(new, old)
+        attributes = self._attributes(write, "UPDATE", new, old)
+        await admission.validate(attributes)
+        if deletion.goes_with_update(kind, new, old):
+            if not write.dry_run:
+                await self._remove(ctx, key, entry, old)
+            return Draft(new)
+        if new == old:
+            return entry
+        if write.dry_run:
+            return Draft(new)
+        return await self._store(key, new, entry.revision)
+
+    def _check_revision(self, write: Write, meta: Obj, entry: Entry) -> None:
+        revision = metadata.parse_revision(meta.get("resourceVersion"))
+        if not revision:
+            if not self.kind.unconditional_update:
+                problem = FieldError(
+                    "FieldValueInvalid", "metadata.resourceVersion", 0, "must be specified for an update"
+                )
+                raise errors.invalid(self.kind.group, self.kind.plural, write.name, [problem])
+        elif revision != entry.revision:
+            raise errors.conflict(self.kind.group, self.kind.plural, write.name, errors.OBJECT_MODIFIED)
+        meta["resourceVersion"] = str(entry.revision)
+
+    def _carry_over(self, write: Write, new: Obj, old: Obj) -> None:
+        """The fields that this (sub)resource does not write stay as they are."""
+        meta, old_meta = new["metadata"], old["metadata"]
+        if old_meta.get("generation") is not None:
+            meta["generation"] = old_meta["generation"]
+        else:
+            meta.pop("generation", None)
+        if write.subresource in _STATUS_WRITERS:
+            for name in old.keys() | new.keys():
+                if name in self._status_fields or name in ("metadata", "kind", "apiVersion"):
+                    continue
+                if name in old:
+                    new[name] = old[name]
+                else:
+                    del new[name]
+            return
+        for name in self._status_fields:
+            if name in old:
+                new[name] = old[name]
+            else:
+                new.pop(name, None)
+
+    def _validate_update(self, ctx: Ctx, new: Obj, old: Obj) -> list[FieldError]:
+        """Metadata is checked twice, as in the original (once for all kinds, once by each): causes come in pairs."""
+        kind, meta, old_meta = self.kind, new["metadata"], old["metadata"]
+        general = meta_rules.validate_object_meta(meta, kind.namespaced, _path_segment)
+        own = meta_rules.validate_object_meta_update(meta, old_meta)
+        return general + own + own + kind.validate_update(ctx, new, old)
+
+    # -- deleting
+
+    async def delete(self, write: Write, *, admission: Admission | None = None) -> tuple[Result, bool]:
+        """(the object as it was, or as it now is, whether it is gone). write.options: validated DeleteOptions."""
+        admission = admission or self.environment.admission
+        key = self.key(write.namespace, write.name)
+        pristine = write.options
+        while True:
+            entry = await self.cache.get(key)
+            if entry is None:
+                raise self.missing(write.name)
+            write.options = dict(pristine)
+            try:
+                return await self._delete(write, key, entry, admission)
+            except (Conflict, NotFound):
+                continue
+
+    async def _delete(self, write: Write, key: str, entry: Entry, admission: Admission) -> tuple[Result, bool]:
+        kind, options = self.kind, write.options
+        ctx = self.ctx(write)
+        old, new = self.decode(entry), self.decode(entry)
+        graceful, pending = deletion.before_delete(kind, new, options, self.clock)
+        if pending:
+            return Draft(new), True
+        attributes = self._attributes(write, "DELETE", None, old)
+        await admission.admit(attributes)
+        await admission.validate(attributes)
+        changed, finalizers = deletion.finalizers_for_collector(kind, new["metadata"], options)
+        if changed:
+            new["metadata"]["finalizers"] = finalizers
+            if not finalizers:
+                del new["metadata"]["finalizers"]
+        stays = bool(finalizers) or kind.held(new)
+        if not graceful:
+            if not stays:
+                await self._remove(ctx, key, entry, old)
+                return Draft(old), True
+            deletion.mark(kind, new, self.clock)
+        stays = stays or bool(graceful and options.get("gracePeriodSeconds"))
+        result: Result = entry
+        if write.dry_run:
+            result = Draft(new)
+        elif new != old:
+            result = await self._store(key, new, entry.revision)
+            entry = result
+        if stays:
+            return result, False
+        await self._remove(ctx, key, entry, new)
+        return result, True
+
+    async def _remove(self, ctx: Ctx, key: str, entry: Entry, obj: Obj) -> None:
+        if ctx.dry_run:
+            return
+        await self.cache.delete(key, entry.revision)
+        await self.kind.after_delete(ctx, obj)
+
+    # -- storing
+
+    async def _store(self, key: str, obj: Obj, if_revision: int) -> Entry:
+        """Encode once and write; if_revision 0 creates."""
+        meta = obj["metadata"]
+        document = {"metadata": {name: value for name, value in meta.items() if name != "resourceVersion"}}
+        for name, value in obj.items():
+            if name not in ("metadata", "kind", "apiVersion"):
+                document[name] = value
+        body = orjson.dumps(document)[1:]
+        fields = self.kind.selectable_fields(obj) if self._indexed else {}
+        labels = meta.get("labels") or {}
+        version, ttl = self.kind.storage_version, self.kind.ttl
+        if if_revision:
+            return await self.cache.update(key, version, body, if_revision, labels, fields, ttl=ttl)
+        return await self.cache.create(key, version, body, labels, fields, ttl=ttl)
+
+    # -- helpers
+
+    def ctx(self, write: Write) -> Ctx:
+        environment = self.environment
+        return Ctx(
+            user=write.user,
+            clock=self.clock,
+            reader=environment.reader,
+            version=write.version,
+            namespace=write.namespace or None,
+            subresource=write.subresource,
+            dry_run=write.dry_run,
+            warnings=write.warnings,
+            services=environment.services,
+        )
+
+    def _attributes(self, write: Write, operation: Operation, obj: Obj | None, old: Obj | None) -> Attributes:
+        environment, kind = self.environment, self.kind
+        name = write.name
+        if not name and obj is not None:
+            name = obj["metadata"].get("name") or ""
+        return Attributes(
+            operation=operation,
+            group=kind.group,
+            version=write.version,
+            plural=kind.plural,
+            subresource=write.subresource,
+            namespace=write.namespace or None,
+            name=name,
+            kind=kind,
+            obj=obj,
+            old=old,
+            user=write.user,
+            clock=self.clock,
+            reader=environment.reader,
+            dry_run=write.dry_run,
+            operation_options=write.options,
+            warnings=write.warnings,
+            annotations=write.annotations,
+            services=environment.services,
+        )
+
+    @staticmethod
+    def _admitted(attributes: Attributes) -> Obj:
+        assert attributes.obj is not None
+        return attributes.obj
+
+    def _invalid(self, name: str, found: list[FieldError]) -> ApiError:
+        return errors.invalid(self.kind.group, self.kind.kind, name, found)
+
+
+def _keep_system_fields(meta: Obj, old_meta: Obj) -> None:
+    """What an update cannot change, whatever it says."""
+    if not meta.get("uid"):
+        meta["uid"] = old_meta.get("uid", "")
+    if old_meta.get("creationTimestamp"):
+        meta["creationTimestamp"] = old_meta["creationTimestamp"]
+    if old_meta.get("deletionTimestamp"):
+        meta["deletionTimestamp"] = old_meta["deletionTimestamp"]
+    if old_meta.get("deletionGracePeriodSeconds") is not None and meta.get("deletionGracePeriodSeconds") is None:
+        meta["deletionGracePeriodSeconds"] = old_meta["deletionGracePeriodSeconds"]
+
+
+def _path_segment(name: str, prefix: bool) -> list[str]:
+    """Names need only fit a path here; the kind's own rule was applied when the object was created."""
+    if name in (".", ".."):
+        return [f"may not be '{name}'"]
+    return [f"may not contain '{char}'" for char in ("/", "%") if char in name]
+
+
+def _forget_idle_timestamps(new: Obj, old: Obj) -> None:
+    """A write that changes nothing but times in managedFields changes nothing."""
+    entries, old_entries = new["metadata"].get("managedFields"), old["metadata"].get("managedFields")
+    if not entries or not old_entries or len(entries) != len(old_entries) or entries == old_entries:
+        return
+    for entry, old_entry in zip(entries, old_entries, strict=True):
+        if entry != old_entry and {**entry, "time": None} != {**old_entry, "time": None}:
+            return
+    new["metadata"]["managedFields"] = old_entries
+    if new != old:
+        new["metadata"]["managedFields"] = entries

@@ -1,0 +1,270 @@
+"""Puts the API server together and runs it: storage, caches, kinds, authentication, authorisation, admission, HTTP.
+
+Start, in this order: open storage and load the caches; listen; run the start-up hooks (objects every cluster has); then
+/readyz is ok. End: not ready; stop accepting; end watches; let requests finish; close storage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, cast
+
+from apimachinery.clock import Clock, RealClock
+from apiserver import admission, authn, authz, discovery, kinds, openid, routing, storage, version
+from apiserver.app import App, Routes, Server
+from apiserver.bootstrap import kubernetes_service, namespaces, priority_classes, rbac
+from apiserver.bootstrap.ensure import Access
+from apiserver.columns import ColumnDefinitions
+from apiserver.config import Config
+from apiserver.filters.base import Filter, Request
+from apiserver.filters.deadline import Deadline
+from apiserver.filters.errors import Errors, page_not_found
+from apiserver.filters.inflight import InFlight
+from apiserver.handlers.scope import Scope
+from apiserver.registry.kind import Kind
+from apiserver.registry.registry import LocalReader, LocalWriter, Registry
+from apiserver.registry.store import Environment, NoAdmission, Store
+from apiserver.storage.cacher import Cacher, Caches
+from openapi import schemas
+from serving import tls
+from serving.health import Health
+from serving.http import HttpServer
+from serving.reply import Reply
+
+log = logging.getLogger(__name__)
+
+Hook = tuple[str, Callable[[], Awaitable[None]]]
+
+
+class ApiServer:
+    """One API server of one process. start(), then serve until end()."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self.config = config
+        self.clock = clock
+        self.port = 0
+        self.caches = Caches(storage.open_backend(config.storage, clock, config.history), clock)
+        self.reader, self.writer = LocalReader(), LocalWriter()
+        self.authentication = authn.build(config.authn, self.reader, clock)
+        self.authorization = authz.build(config.authz, self.reader, clock)
+        self.admission = _admission(self)
+        self.services: dict[str, Any] = {}
+        self.services.update(self.authorization.services())
+        self.environment = Environment(clock, self.reader, self.admission, self.services)
+        self.registry = Registry(self.caches, self.environment)
+        self.discovery = discovery.Discovery(self._address)
+        self.app = App(clock)
+        self.columns = ColumnDefinitions()
+        self.server = Server(
+            clock=clock,
+            authorizer=self.authorization,
+            services=self.services,
+            current_revision=lambda: self.caches.revision,
+            type_of=_type_of,
+            managers_of=_managers_of,
+            columns=self.columns.of,
+        )
+        self.health = {name: Health(name) for name in ("healthz", "livez", "readyz")}
+        self._pending_hooks: set[str] = set()
+        self._ending = False
+        self.http: HttpServer | None = None
+
+    # -- kinds
+
+    def add_kind(self, kind: Kind, *, custom: bool = False) -> Store:
+        """Serve a kind in all its versions. For a custom resource the caller then awaits `store.cache.start()`."""
+        store = self.registry.add(kind) if kind.stored else Store(kind, cast("Cacher", None), self.environment)
+        self.discovery.add(kind)
+        for name in kind.versions:
+            self._route(routing.routes_of(self.server, kind, name, store, custom=custom))
+        return store
+
+    def _route(self, routes: Routes) -> None:
+        self.app.add_routes(routes)
+        for path in self.discovery.group_paths():
+            if path not in self.app.paths:
+                self.app.add_path(path, self.discovery.group)
+
+    async def remove_kind(self, kind: Kind) -> None:
+        """Stop serving a custom resource; its stored objects stay."""
+        for name in kind.versions:
+            self.app.remove_routes(kind.group, name, kind.plural)
+        self.discovery.remove(kind.group, kind.plural)
+        served = set(self.discovery.group_paths())
+        for path in [path for path in self.app.paths if path.startswith(f"/apis/{kind.group}") and path not in served]:
+            del self.app.paths[path]
+        store = self.registry.remove(kind)
+        if store is not None:
+            await store.cache.close()
+
+    # -- life
+
+    async def start(self) -> None:
+        """Everything up to being ready. Raises what makes starting impossible, with nothing left open."""
+        for kind in kinds.all_kinds():
+            self.add_kind(kind)
+        self._paths()
+        self.app.use(self._filters())
+        await self.caches.start()
+        self.registry_ready()
+        try:
+            await self._listen()
+            await self._run_hooks()
+        except BaseException:
+            await self.end()
+            raise
+
+    def registry_ready(self) -> None:
+        self.reader.connect(self.registry)
+        self.writer.connect(self.registry)
+
+    async def _listen(self) -> None:
+        config = self.config
+        if config.tls_cert_file is None or config.tls_private_key_file is None:
+            raise ValueError("--tls-cert-file and --tls-private-key-file are required")
+        bundles = [path for path in (config.authn.client_ca_file, config.authn.requestheader_client_ca_file) if path]
+        context = tls.server_context(config.tls_cert_file, config.tls_private_key_file, bundles)
+        self.http = HttpServer(self.app.handle, tls=context)
+        self.port = await self.http.listen(config.bind_address, config.secure_port)
+        log.info("serving on %s port %d", config.bind_address, self.port)
+
+    async def end(self) -> None:
+        """Not ready; watches end; requests finish; storage closes. Less than two seconds."""
+        self._ending = True
+        self.caches.end_watches()
+        if self.http is not None:
+            await self.http.end()
+        close = getattr(self.admission, "close", None)
+        if close is not None:
+            await close()
+        await self.caches.close()
+
+    # -- parts
+
+    def _filters(self) -> list[Filter]:
+        config = self.config
+        built: dict[str, Filter] = {
+            "errors": Errors(),
+            "deadline": Deadline(self.clock, config.request_timeout),
+            "authn": _part("apiserver.filters.authn", "AuthenticationFilter", self.authentication),
+            "inflight": InFlight(config.max_requests_inflight, config.max_mutating_requests_inflight),
+            "authz": _part("apiserver.filters.authz", "AuthorizationFilter", self.authorization),
+        }
+        return list(built.values())
+
+    def _address(self) -> str:
+        config = self.config
+        host = config.advertise_address or config.bind_address
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+    def _paths(self) -> None:
+        app = self.app
+        app.add_path("/", self._root)
+        app.add_path("/version", self._version)
+        app.add_path("/api", self.discovery.api, ())
+        app.add_path("/apis", self.discovery.apis, ())
+        for name, health in self.health.items():
+            app.add_prefix(f"/{name}", _health_handler(name, health))
+            health.add("etcd" if name != "readyz" else "etcd-readiness", lambda: None)
+        self.health["readyz"].add("shutdown", lambda: "the server is ending" if self._ending else None)
+        for path, handler in openid.paths(self.authentication, self._address):
+            app.add_path(path, handler)
+
+    async def _root(self, request: Request) -> Reply:
+        from apiserver import negotiate
+
+        paths = {*self.app.paths, *self.discovery.group_paths(), "/apis/", *(f"/{name}" for name in self.health)}
+        for name, health in self.health.items():
+            paths.update(f"/{name}/{check}" for check in health.checks)
+        paths.discard("/")
+        form = negotiate.output(request, transforms=False)
+        return Reply(200, negotiate.render({"paths": sorted(paths)}, form), form.media_type)
+
+    async def _version(self, request: Request) -> Reply:
+        import orjson
+
+        return Reply(200, orjson.dumps(version.document(), option=orjson.OPT_INDENT_2))
+
+    # -- hooks
+
+    def _hooks(self) -> list[Hook]:
+        config, access = self.config, Access(self.reader, self.writer)
+        address = config.advertise_address or config.bind_address
+        ranges = tuple(part.strip() for part in config.service_cluster_ip_range.split(","))
+        place = kubernetes_service.Place(address, self.port, ranges)
+        return [
+            ("start-system-namespaces-controller", lambda: namespaces.reconcile(access)),
+            ("scheduling/bootstrap-system-priority-classes", lambda: priority_classes.reconcile(access)),
+            ("rbac/bootstrap-roles", lambda: rbac.reconcile(self.reader, self.writer)),
+            ("bootstrap-controller", lambda: kubernetes_service.reconcile(access, place)),
+        ]
+
+    async def _run_hooks(self) -> None:
+        hooks = self._hooks()
+        self._pending_hooks = {name for name, _ in hooks}
+        for name, _ in hooks:
+            for health in self.health.values():
+                health.add(f"poststarthook/{name}", self._hook_check(name))
+        for name, hook in hooks:
+            await hook()
+            self._pending_hooks.discard(name)
+
+    def _hook_check(self, name: str) -> Callable[[], str | None]:
+        return lambda: "not finished" if name in self._pending_hooks else None
+
+
+def _health_handler(name: str, health: Health) -> Callable[[Request], Awaitable[Reply]]:
+    prefix = f"/{name}"
+
+    async def answer(request: Request) -> Reply:
+        reply = health.answer(request.raw_path[len(prefix) :], request.query)
+        if reply is None:
+            raise page_not_found()
+        return reply
+
+    return answer
+
+
+def _part(module: str, name: str, *arguments: Any) -> Any:
+    return getattr(importlib.import_module(module), name)(*arguments)
+
+
+def _admission(server: ApiServer) -> Any:
+    try:
+        return admission.build(
+            server.config.admission,
+            reader=server.reader,
+            writer=server.writer,
+            authorizer=server.authorization,
+            clock=server.clock,
+        )
+    except ImportError:
+        return NoAdmission()
+
+
+def _type_of(kind: Kind, version_name: str) -> Any:
+    return schemas.load().type(kind.schema_name(version_name))
+
+
+class _Unmanaged:
+    def update(self, live: Any, new: Any, **_: Any) -> Any:
+        return new
+
+
+def _managers_of(scope: Scope) -> Any:
+    return _Unmanaged()
+
+
+async def run(config: Config, ready: Callable[[], None] | None = None, clock: Clock | None = None) -> None:
+    """Serve until cancelled. ready() is called when /readyz is ok."""
+    server = ApiServer(config, clock or RealClock())
+    await server.start()
+    if ready is not None:
+        ready()
+    with suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    await server.end()

@@ -1,0 +1,116 @@
+"""The HTTP listener that every server of ours uses: aiohttp's low-level server with its traps closed.
+
+A handler gets aiohttp's BaseRequest and returns a serving.reply.Reply. What this adds: limits that answer in the API's
+own form and never echo or log what the client sent; a client that goes away cancels its handler; an end that
+takes less than two seconds: streams are told to finish, requests in flight may complete, then connections close.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import orjson
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_request import BaseRequest
+
+from serving.reply import Reply
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[BaseRequest], Awaitable[Reply]]
+
+MAX_LINE = 64 * 1024  # bytes of the request line: selectors can be long
+MAX_HEADER = 1024 * 1024  # bytes of one header, as Go's DefaultMaxHeaderBytes
+KEEPALIVE = 3630.0  # seconds a connection may idle: longer than the original's clients keep theirs
+DRAIN = 1.5  # seconds that requests in flight get when the server ends
+
+_silent = logging.getLogger(__name__ + ".protocol")
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
+
+
+class _Protocol(RequestHandler):
+    """Answers what does not parse as HTTP; the library's own answer and log would contain the offending header."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        if status >= 500:
+            log.error("unexpected failure while answering: %s", type(exc).__name__, exc_info=exc)
+        reason = {400: "BadRequest", 431: "RequestHeaderFieldsTooLarge"}.get(status, "InternalError")
+        text = (
+            "the request could not be read"
+            if status < 500
+            else "an error on the server has prevented the request from succeeding"
+        )
+        body = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": text,
+            "reason": reason,
+            "code": status,
+        }
+        reply = Reply(status, orjson.dumps(body))
+        reply.force_close()
+        return cast("web.StreamResponse", reply)
+
+
+class _Server(web.Server):
+    """As aiohttp's, with our protocol."""
+
+    def __call__(self) -> RequestHandler:
+        return _Protocol(self, loop=self._loop, **self._kwargs)
+
+
+class HttpServer:
+    """One listener. streams: calls that make each long-running answer end by itself; handlers add and remove theirs."""
+
+    def __init__(self, handler: Handler, *, tls: ssl.SSLContext | None) -> None:
+        self._tls = tls
+        self.streams: set[Callable[[], None]] = set()
+        self.ending = False
+        options: dict[str, Any] = {
+            "max_line_size": MAX_LINE,
+            "max_field_size": MAX_HEADER,
+            "keepalive_timeout": KEEPALIVE,
+            "auto_decompress": False,
+            "access_log": None,
+            "logger": _silent,
+            "lingering_time": 2.0,
+            "handler_cancellation": True,
+        }
+        low = cast("Callable[[BaseRequest], Awaitable[web.StreamResponse]]", handler)
+        self._server = _Server(low, **options)
+        self._listeners: list[asyncio.Server] = []
+
+    async def listen(self, host: str, port: int) -> int:
+        """Start accepting; returns the port, which matters when 0 was asked for. OSError when it is taken."""
+        loop = asyncio.get_running_loop()
+        listener = await loop.create_server(
+            self._server, host or None, port, ssl=self._tls, backlog=1024, reuse_address=True, start_serving=False
+        )
+        await listener.start_serving()
+        self._listeners.append(listener)
+        sockets: tuple[socket.socket, ...] = tuple(listener.sockets)
+        return int(sockets[0].getsockname()[1])
+
+    async def end(self) -> None:
+        """Stop accepting, finish streams, let requests in flight complete, close the rest."""
+        self.ending = True
+        for listener in self._listeners:
+            listener.close()
+        for finish in list(self.streams):
+            finish()
+        self._server.pre_shutdown()
+        await self._server.shutdown(DRAIN)
+        self._listeners.clear()
