@@ -12,7 +12,7 @@ from apimachinery.field import FieldError
 from apimachinery.selectors import LabelSelector, SelectorError
 from apiserver.kinds.core import podtemplate_defaults
 from apiserver.registry.kind import Obj
-from apiserver.validation import claims
+from apiserver.validation import claims, podspec
 
 
 def selector_of(selector: Obj | None) -> LabelSelector | None:
@@ -62,9 +62,7 @@ def validate_claim(claim: Obj, path: str) -> list[FieldError]:
 
 def validate_template(template: Obj, path: str, old: Obj | None) -> list[FieldError]:
     """A PodTemplateSpec. old: the stored one, on an update, whose faults are tolerated."""
-    if not (template.get("spec") or {}).get("containers"):
-        return [field.required(path + ".spec.containers")]
-    return []
+    return podspec.validate_pod_template(template, path, old)
 
 
 def warnings(obj: Obj, old: Obj | None, *parents: str) -> list[str]:

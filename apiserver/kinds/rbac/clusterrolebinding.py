@@ -10,3 +10,4 @@ class ClusterRoleBinding(RoleBinding):
     plural = "clusterrolebindings"
     namespaced = False
     columns = binding_columns("clusterRoleBinding")
+    role_kinds = ("ClusterRole",)

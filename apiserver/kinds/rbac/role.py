@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from apimachinery.field import FieldError
+from apiserver.kinds.rbac import rules
 from apiserver.registry.kind import Ctx, Kind, Obj
 from apiserver.validation import names
 
@@ -20,3 +22,6 @@ class Role(Kind):
 
     async def begin_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
         await ctx.services["rbac-role-check"](ctx, self.kind, obj, old)
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        return rules.validate_rules(obj.get("rules"), namespaced=True)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from apimachinery import field
 from apimachinery.clock import Clock
+from apimachinery.field import FieldError
 from apiserver.kinds import cells
+from apiserver.kinds.rbac import rules
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, Obj
-from apiserver.validation import names
+from apiserver.validation import meta, names
 
 
 def binding_columns(word: str) -> Sequence[Column]:
@@ -29,6 +32,7 @@ class RoleBinding(Kind):
     plural = "rolebindings"
     create_on_update = True
     columns = binding_columns("roleBinding")
+    role_kinds: Sequence[str] = ("Role", "ClusterRole")
 
     def validate_name(self, name: str, prefix: bool) -> list[str]:
         return names.path_segment(name, prefix)
@@ -54,3 +58,19 @@ class RoleBinding(Kind):
             cells.age(obj, clock),
             *(", ".join(group) for group in subjects.values()),
         ]
+
+    def default(self, obj: Obj, version: str) -> None:
+        rules.default_binding(obj)
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        errors = rules.validate_role_ref(obj.get("roleRef") or {}, self.role_kinds)
+        return errors + rules.validate_subjects(obj.get("subjects"), self.namespaced)
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        errors = self.validate(ctx, obj)
+        new_ref, old_ref = obj.get("roleRef") or {}, old.get("roleRef") or {}
+        if not meta.same(new_ref, old_ref):
+            value = {name[0].upper() + name[1:]: new_ref.get(name, "") for name in ("apiGroup", "kind", "name")}
+            value = {"APIGroup": value.pop("ApiGroup"), **value}
+            errors.append(field.invalid("roleRef", value, "cannot change roleRef"))
+        return errors
