@@ -301,6 +301,8 @@ def _field(field: Field) -> Any:
     decode = _lazy(info) if info.kind in ("struct", "list", "map") else decoder(info)
     if field.pointer or info.kind == "any" or info.code in ("T", "M", "Q", "I", "D"):
         return decode
+    if field.name == "managedFields":
+        return decode  # an empty list asks for them to be cleared, none at all does not
     if info.kind == "struct":
         return _omitting_zero(decode, info) if field.omitzero else decode
     if field.omitempty or info.kind in ("list", "map") or info.code == "y":

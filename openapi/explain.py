@@ -192,6 +192,8 @@ class _Walk:
             return result
         if info.kind == "struct":
             return OMIT if field.omitzero and result == info.decoder({}) else result
+        if field.name == "managedFields":
+            return result
         if not result and (field.omitempty or info.kind in ("list", "map") or info.code == "y"):
             return OMIT
         return result

@@ -152,6 +152,10 @@ class TypeInfo:
         except compile.Slow:
             return self.explain(obj)
 
+    def blank(self) -> Any:
+        """What the original starts from when it makes a new object of this type: every field unset."""
+        return self.decoder({})
+
     def explain(self, value: Any) -> tuple[Any, list[str]]:
         """The slow path of decode(); the value may hold openapi.explain.Pairs and Literal."""
         from openapi import explain

@@ -1,0 +1,560 @@
+"""managedFields: who owns which field of an object, for updates and for server-side apply.
+
+A FieldManager serves one version of a kind, or one of its subresources. Its rules, in the order in which they act, are those
+of apimachinery/pkg/util/managedfields: version check, the client-side apply annotation, objects without tracking, the cap on
+update managers, times, fields never tracked, and structured merge itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from apimachinery import errors, gvk, times
+from apimachinery.errors import ApiError
+from apimachinery.field import go_quote
+from apiserver.patch import fieldset, typed
+from apiserver.patch.fieldset import LEAF, Set
+from apiserver.patch.typed import Comparison, TypedError
+from openapi.schemas import TypeInfo
+
+Obj = dict[str, Any]
+
+MAX_UPDATE_MANAGERS = 10
+BEFORE_FIRST_APPLY = "before-first-apply"
+ANCIENT_CHANGES = "ancient-changes"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_ANNOTATIONS_LIMIT = 256 * 1024
+
+_NEVER_TRACKED = fieldset.of_paths(
+    ("f:apiVersion",),
+    ("f:kind",),
+    ("f:metadata",),
+    *(
+        ("f:metadata", f"f:{name}")
+        for name in (
+            "name",
+            "namespace",
+            "creationTimestamp",
+            "selfLink",
+            "uid",
+            "clusterName",
+            "generation",
+            "managedFields",
+            "resourceVersion",
+        )
+    ),
+)
+
+
+class Manager(NamedTuple):
+    """What tells one manager from another. api_version is empty for appliers."""
+
+    manager: str
+    operation: str
+    api_version: str
+    subresource: str
+
+    def identifier(self) -> str:
+        """The original's key for the manager: it decides the order where times are equal."""
+        named = {"manager": self.manager, "operation": self.operation, "apiVersion": self.api_version}
+        named["subresource"] = self.subresource
+        return json.dumps({key: value for key, value in named.items() if value}, separators=(",", ":"))
+
+    def draw(self) -> str:
+        text = go_quote(self.manager)
+        if self.subresource:
+            text += f" with subresource {go_quote(self.subresource)}"
+        return f"{text} using {self.api_version}" if self.operation == "Update" else text
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A manager's fields, as paths of that version of the kind."""
+
+    fields: Set
+    api_version: str
+    applied: bool
+    time: str | None = None
+
+
+Managed = dict[Manager, Owned]
+_SELF = Manager("current-operation", "", "", "")
+
+
+class Conflict(Exception):
+    """Fields of other managers that an apply would change."""
+
+    def __init__(self, conflicts: Mapping[Manager, Set]) -> None:
+        super().__init__("conflict")
+        self.conflicts = conflicts
+
+
+# -- managedFields as objects carry them
+
+
+def decode(entries: Any) -> Managed:
+    """managedFields as managers. ValueError when an entry makes no sense."""
+    managed: Managed = {}
+    for entry in entries or ():
+        operation, version = entry.get("operation", ""), entry.get("apiVersion", "")
+        if operation not in ("Apply", "Update") or not version or entry.get("fieldsType") != "FieldsV1":
+            raise ValueError("invalid managed fields entry")
+        applied = operation == "Apply"
+        manager = Manager(entry.get("manager", ""), operation, "" if applied else version, entry.get("subresource", ""))
+        managed[manager] = Owned(fieldset.decode(entry.get("fieldsV1") or {}), version, applied, entry.get("time"))
+    return managed
+
+
+def encode(managed: Managed) -> list[Obj]:
+    """Managers as managedFields: appliers first, then by time, name, version and subresource."""
+    entries = []
+    for manager, owned in managed.items():
+        entry: Obj = {}
+        if manager.manager:
+            entry["manager"] = manager.manager
+        entry["operation"] = "Apply" if owned.applied else manager.operation
+        entry["apiVersion"] = owned.api_version
+        if owned.time is not None:
+            entry["time"] = owned.time
+        entry["fieldsType"] = "FieldsV1"
+        entry["fieldsV1"] = owned.fields
+        if manager.subresource:
+            entry["subresource"] = manager.subresource
+        entries.append(entry)
+    if len(entries) > 1:
+        entries.sort(key=_entry_order)
+    return entries
+
+
+def _entry_order(entry: Obj) -> tuple[Any, ...]:
+    return (
+        entry["operation"],
+        _seconds(entry.get("time")),
+        entry.get("manager", ""),
+        entry["apiVersion"],
+        entry.get("subresource", ""),
+    )
+
+
+def _seconds(time: str | None) -> int:
+    return int(times.parse_time(time)) if time else 0
+
+
+def _decode_or_none(entries: Any) -> Managed:
+    try:
+        return decode(entries)
+    except ValueError:
+        return {}
+
+
+def _put(obj: Obj, managed: Managed) -> None:
+    metadata = obj.setdefault("metadata", {})
+    if managed:
+        metadata["managedFields"] = encode(managed)
+    else:
+        metadata.pop("managedFields", None)
+
+
+# -- the manager
+
+
+class FieldManager:
+    """Tracks owners for writes through one version of a kind (api_version, kind), or one subresource of it.
+
+    types(api_version) -> TypeInfo of the kind in that version, None when it is not served.
+    convert(obj, api_version) -> the object (of any served version) in that version.
+    reset: api_version -> fields that writes here cannot change, so that nobody comes to own them by trying.
+    """
+
+    def __init__(
+        self,
+        api_version: str,
+        kind: str,
+        *,
+        types: Callable[[str], TypeInfo | None],
+        convert: Callable[[Obj, str], Obj] | None = None,
+        subresource: str = "",
+        reset: Mapping[str, Set] | None = None,
+    ) -> None:
+        self.api_version = api_version
+        self.kind = kind
+        self.subresource = subresource
+        info = types(api_version)
+        assert info is not None, f"{api_version} {kind} has no schema"
+        self.info = info
+        self._types = types
+        self._convert = convert
+        self._reset = reset or {}
+
+    # -- updates
+
+    def update(self, live: Obj | None, new: Obj, *, manager: str, now: str) -> Obj:
+        """`new` (changed in place) with managedFields that say what `manager` changed. live: None for a creation.
+
+        Both in this manager's version, decoded and defaulted. now: a metav1.Time.
+        """
+        entries = new["metadata"].pop("managedFields", None)
+        live_entries = live["metadata"].get("managedFields") if live is not None else None
+        if self.subresource:
+            managed = _decode_or_none(live_entries)
+        elif _asks_for_reset(entries):
+            managed = {}
+        else:
+            managed = _decode_or_none(entries) or _decode_or_none(live_entries)
+        if not managed and live is not None and live["metadata"].get("uid"):
+            return new  # nobody tracks this object
+        try:
+            managed = self._tracked(live if live is not None else self.info.blank(), new, managed, manager, now)
+        except TypedError:
+            return new
+        _put(new, managed)
+        return new
+
+    def _tracked(self, live: Obj, new: Obj, managed: Managed, manager: str, now: str) -> Managed:
+        """The managers after `manager` made new out of live."""
+        managed = self._reconciled(live, managed)
+        comparison = self._take(live, new, managed, force=True)
+        fields = self._filtered(fieldset.union(comparison.modified, comparison.added), self.api_version)
+        fields = fieldset.difference(fields, _NEVER_TRACKED)
+        if fields:
+            name = Manager(manager or "unknown", "Update", self.api_version, self.subresource)
+            before = managed.get(name)
+            if before is not None:
+                fields = fieldset.union(fields, before.fields)
+            managed[name] = Owned(fields, self.api_version, False, now)
+        return _capped(managed)
+
+    def _reconciled(self, live: Obj, managed: Managed) -> Managed:
+        """The managers with sets that fit today's schemas; those of unknown versions go."""
+        out: Managed = {}
+        for manager, owned in managed.items():
+            info = self._types(owned.api_version)
+            if info is None:
+                continue
+            fields = typed.reconcile(info, owned.fields)
+            out[manager] = (
+                owned if fields is owned.fields else Owned(fields, owned.api_version, owned.applied, owned.time)
+            )
+        return out
+
+    def _in(self, obj: Obj, api_version: str) -> Obj:
+        if api_version == obj.get("apiVersion", self.api_version) or self._convert is None:
+            return obj
+        return self._convert(obj, api_version)
+
+    def _filtered(self, fields: Set, api_version: str) -> Set:
+        reset = self._reset.get(api_version)
+        return fieldset.recursive_difference(fields, reset) if reset else fields
+
+    def _comparison(self, live: Obj, new: Obj, api_version: str, info: TypeInfo) -> Comparison:
+        compared = typed.compare(info, self._in(live, api_version), self._in(new, api_version))
+        reset = self._reset.get(api_version)
+        if not reset:
+            return compared
+        return Comparison(*(fieldset.recursive_difference(fields, reset) for fields in compared))
+
+    def _take(self, live: Obj, new: Obj, managed: Managed, *, force: bool, workflow: Manager = _SELF) -> Comparison:
+        """Take from other managers (in place) what the change touches; Conflict if that is not allowed."""
+        comparisons = {self.api_version: self._comparison(live, new, self.api_version, self.info)}
+        conflicts: dict[Manager, Set] = {}
+        for manager, owned in list(managed.items()):
+            if manager == workflow:
+                continue
+            compared = comparisons.get(owned.api_version)
+            if compared is None:
+                info = self._types(owned.api_version)
+                if info is None:
+                    del managed[manager]
+                    continue
+                compared = self._comparison(live, new, owned.api_version, info)
+                comparisons[owned.api_version] = compared
+            touched = fieldset.union(compared.modified, compared.added)
+            if touched and (lost := fieldset.intersection(owned.fields, touched)):
+                conflicts[manager] = lost
+        if conflicts and not force:
+            raise Conflict(conflicts)
+        for manager, owned in list(managed.items()):
+            if manager == workflow:
+                continue
+            fields = owned.fields
+            if manager in conflicts:
+                fields = fieldset.difference(fields, conflicts[manager])
+            fields = fieldset.difference(fields, comparisons[owned.api_version].removed)
+            if fields is not owned.fields:
+                managed[manager] = Owned(fields, owned.api_version, owned.applied, owned.time)
+        for manager in [manager for manager, owned in managed.items() if not owned.fields]:
+            del managed[manager]
+        return comparisons[self.api_version]
+
+    # -- apply
+
+    def apply(self, live: Obj | None, patch: Any, *, manager: str, now: str, force: bool = False) -> Obj:
+        """The object that results from applying `patch`, decoded but not yet defaulted, with its managedFields.
+
+        live: the stored object in this version, None to create. ApiError: 400 for a patch of another type, 409 with a
+        cause per field for conflicts, a bare 500 for a patch that does not fit the schema.
+        """
+        self._check_type(patch)
+        try:
+            managed = decode((live or {}).get("metadata", {}).get("managedFields"))
+        except ValueError as error:
+            raise ApiError(500, "", f"failed to decode managed fields: {error}") from None
+        blank = self.info.blank()
+        current = live if live is not None else {"apiVersion": self.api_version, "kind": self.kind, **blank}
+        try:
+            if not managed:
+                managed = self._before_first_apply(blank, current, now)
+            try:
+                obj, managed = self._applied(current, patch, dict(managed), manager, now, force=force)
+            except Conflict as conflict:
+                allowed = self._allowed_by_annotation(current) if manager == "kubectl" else None
+                rest = _without(conflict.conflicts, allowed) if allowed is not None else conflict.conflicts
+                if rest:
+                    raise _conflict_error(rest) from None
+                obj, managed = self._applied(current, patch, dict(managed), manager, now, force=True)
+        except TypedError as error:
+            raise ApiError(500, "", str(error)) from None
+        if manager == "kubectl" and (obj["metadata"].get("annotations") or {}).get(LAST_APPLIED):
+            _set_last_applied(obj, patch)
+        _put(obj, managed)
+        return obj
+
+    def _check_type(self, patch: Any) -> None:
+        found = patch if isinstance(patch, dict) else {}
+        version, kind = found.get("apiVersion", ""), found.get("kind", "")
+        version, kind = (version if isinstance(version, str) else ""), (kind if isinstance(kind, str) else "")
+        if (version, kind) != (self.api_version, self.kind):
+            raise errors.bad_request(f"invalid object type: {draw_gvk(version, kind)}")
+        metadata = found.get("metadata")
+        if isinstance(metadata, dict) and metadata.get("managedFields") is not None:
+            raise errors.bad_request("metadata.managedFields must be nil")
+
+    def _before_first_apply(self, blank: Obj, live: Obj, now: str) -> Managed:
+        """What an untracked object holds belongs to a manager of its own, so that applying it can conflict."""
+        return self._tracked(blank, _without_managed_fields(live), {}, BEFORE_FIRST_APPLY, now)
+
+    def _applied(
+        self, live: Obj, patch: Obj, managed: Managed, manager: str, now: str, *, force: bool
+    ) -> tuple[Obj, Managed]:
+        try:
+            typed.validate(self.info, patch)
+        except TypedError as error:
+            where = f"{_meta(patch, 'namespace')}/{_meta(patch, 'name')}; {draw_gvk(self.api_version, self.kind)}"
+            raise TypedError(f"failed to create typed patch object ({where}): {error}") from None
+        name = Manager(manager or "unknown", "Apply", "", self.subresource)
+        managed = self._reconciled(live, managed)
+        merged = typed.merge(self.info, live, patch)
+        last = managed.get(name)
+        fields = self._filtered(typed.field_set(self.info, patch), self.api_version)
+        managed[name] = Owned(fields, self.api_version, True, last.time if last is not None else None)
+        merged = self._pruned(merged, managed, last)
+        self._take(live, merged, managed, force=force, workflow=name)
+        owned = managed.get(name)
+        changed = not _equal(live, merged)
+        if owned is not None:
+            fields = fieldset.difference(owned.fields, _NEVER_TRACKED)
+            if fields:
+                managed[name] = Owned(fields, owned.api_version, True, now if changed else owned.time)
+            else:
+                del managed[name]
+        obj, _ = self.info.decode(merged) if changed else (_without_managed_fields(live), [])
+        return obj, managed
+
+    def _pruned(self, merged: Obj, managed: Managed, last: Owned | None) -> Obj:
+        """Without what the manager applied last time but not now, and nobody else owns."""
+        if last is None or not last.fields:
+            return merged
+        info = self._types(last.api_version)
+        if info is None:
+            return merged
+        here = self._in(merged, last.api_version)
+        pruned = typed.remove(info, here, fieldset.with_named_fields(last.fields, info))
+        pruned = self._with_owned(here, pruned, last.api_version, managed)
+        pruned = self._with_dangling(info, here, pruned, last.fields)
+        return self._in({**pruned, "apiVersion": last.api_version, "kind": self.kind}, self.api_version)
+
+    def _with_owned(self, merged: Obj, pruned: Obj, version: str, managed: Managed) -> Obj:
+        """Give back what other managers, or this one now, own."""
+        owned: dict[str, Set] = {}
+        for entry in managed.values():
+            owned[entry.api_version] = fieldset.union(owned.get(entry.api_version, {}), entry.fields)
+        first = [version] if version in owned else []
+        for api_version in [*first, *(other for other in owned if other != version)]:
+            info = self._types(api_version)
+            if info is None:
+                continue
+            merged = self._in(merged, api_version)
+            pruned = self._in(
+                {**(pruned or {}), "apiVersion": merged.get("apiVersion"), "kind": self.kind}, api_version
+            )
+            merged_fields = fieldset.with_named_fields(typed.field_set(info, merged), info)
+            keep = fieldset.union(
+                fieldset.with_named_fields(typed.field_set(info, pruned), info),
+                fieldset.with_named_fields(owned[api_version], info),
+            )
+            pruned = typed.remove(info, merged, fieldset.difference(merged_fields, keep))
+        return self._in(pruned, version)
+
+    @staticmethod
+    def _with_dangling(info: TypeInfo, merged: Obj, pruned: Obj, last: Set) -> Obj:
+        """Give back what the manager did not apply last time: fields without an owner, or of updaters."""
+        pruned_fields = fieldset.with_named_fields(typed.field_set(info, pruned), info)
+        merged_fields = fieldset.with_named_fields(typed.field_set(info, merged), info)
+        gone = fieldset.difference(merged_fields, pruned_fields)
+        result: Obj = typed.remove(info, merged, fieldset.intersection(gone, fieldset.with_named_fields(last, info)))
+        return result
+
+    def _allowed_by_annotation(self, live: Obj) -> Set | None:
+        """What client-side apply set and nobody changed since: kubectl may take it over without a conflict."""
+        text = (live["metadata"].get("annotations") or {}).get(LAST_APPLIED)
+        if not text:
+            return None
+        try:
+            last = json.loads(text)
+            if last.get("apiVersion") != self.api_version:
+                return None
+            typed.validate(self.info, last)
+            compared = typed.compare(self.info, last, live)
+            fields = typed.field_set(self.info, last)
+        except (ValueError, AttributeError, TypedError):
+            return None
+        for gone in compared.modified, compared.added, compared.removed:
+            fields = fieldset.difference(fields, gone)
+        return fields
+
+
+def _asks_for_reset(entries: Any) -> bool:
+    """[] or [{}] clears managedFields; absent leaves them as they are."""
+    return entries is not None and (not entries or entries == [{}])
+
+
+def _meta(obj: Obj, name: str) -> str:
+    metadata = obj.get("metadata")
+    value = metadata.get(name) if isinstance(metadata, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def draw_gvk(api_version: str, kind: str) -> str:
+    group, version = gvk.split_api_version(api_version)
+    return f"{group}/{version}, Kind={kind}"
+
+
+def _without_managed_fields(obj: Obj) -> Obj:
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
+    return {**obj, "metadata": metadata}
+
+
+def _equal(live: Obj, merged: Obj) -> bool:
+    return live == merged
+
+
+def _capped(managed: Managed) -> Managed:
+    """At most ten update managers: the oldest of a version are joined into one."""
+    updaters = [manager for manager, owned in managed.items() if not owned.applied]
+    if len(updaters) <= MAX_UPDATE_MANAGERS:
+        return managed
+    updaters.sort(key=lambda manager: (_seconds(managed[manager].time), manager.identifier()))
+    count = len(updaters)
+    first_of: dict[str, Manager] = {}
+    for manager in updaters:
+        if count <= MAX_UPDATE_MANAGERS:
+            break
+        owned = managed[manager]
+        version = owned.api_version
+        first = first_of.setdefault(version, manager)
+        if first == manager:
+            continue
+        bucket = Manager(ANCIENT_CHANGES, "Update", version, "")
+        if bucket not in managed:
+            managed[bucket] = managed.pop(first)
+        fields = fieldset.union(owned.fields, managed[bucket].fields)
+        managed.pop(manager, None)
+        managed[bucket] = Owned(fields, version, False, owned.time)
+        count -= 1
+    return managed
+
+
+def _without(conflicts: Mapping[Manager, Set], allowed: Set) -> dict[Manager, Set]:
+    rest = {manager: fieldset.difference(fields, allowed) for manager, fields in conflicts.items()}
+    return {manager: fields for manager, fields in rest.items() if fields}
+
+
+def _conflict_error(conflicts: Mapping[Manager, Set]) -> ApiError:
+    """409 with a cause per manager and field."""
+    found = [
+        (manager, fieldset.draw(path))
+        for manager in sorted(conflicts, key=Manager.identifier)
+        for path in fieldset.paths(conflicts[manager])
+    ]
+    causes = [
+        {"reason": "FieldManagerConflict", "message": f"conflict with {manager.draw()}", "field": path}
+        for manager, path in found
+    ]
+    if len(found) == 1:
+        message = f"Apply failed with 1 conflict: conflict with {found[0][0].draw()}: {found[0][1]}"
+    else:
+        lines = []
+        for manager in dict.fromkeys(manager for manager, _ in found):
+            lines.append(f"conflicts with {manager.draw()}:")
+            lines.extend(f"- {path}" for other, path in found if other == manager)
+        message = f"Apply failed with {len(found)} conflicts: " + "\n".join(lines)
+    return ApiError(409, "Conflict", message, details={"causes": causes})
+
+
+def _set_last_applied(obj: Obj, patch: Obj) -> None:
+    """Keep the annotation of client-side apply true after kubectl's server-side apply."""
+    metadata = dict(patch.get("metadata") or {})
+    if metadata.get("annotations") is not None:
+        metadata["annotations"] = {k: v for k, v in metadata["annotations"].items() if k != LAST_APPLIED}
+    text = json.dumps({**patch, "metadata": metadata}, separators=(",", ":"), sort_keys=True, ensure_ascii=False) + "\n"
+    annotations = {**obj["metadata"].get("annotations", {}), LAST_APPLIED: text}
+    if sum(len(key) + len(value) for key, value in annotations.items()) > _ANNOTATIONS_LIMIT:
+        del annotations[LAST_APPLIED]
+    obj["metadata"] = {**obj["metadata"], "annotations": annotations}
+
+
+# -- scale
+
+
+_SCALE_REPLICAS = ("f:spec", "f:replicas")
+_SCALE_VERSION = "autoscaling/v1"
+
+
+def to_scale(entries: Any, replicas: Mapping[str, fieldset.Path | None]) -> list[Obj]:
+    """The parent's managers of its replicas as managers of the Scale. replicas: api_version -> path of the count."""
+    out: Managed = {}
+    for manager, owned in _decode_or_none(entries).items():
+        path = replicas.get(owned.api_version)
+        if path and fieldset.has(owned.fields, path):
+            out[manager] = Owned(fieldset.of_paths(_SCALE_REPLICAS), _SCALE_VERSION, owned.applied, owned.time)
+    return encode(out)
+
+
+def from_scale(parent: Any, scale: Any, api_version: str, replicas: Mapping[str, fieldset.Path | None]) -> list[Obj]:
+    """The parent's managedFields after a write to its Scale. api_version: the parent's, as the request addresses it."""
+    before = _decode_or_none(parent)
+    scaled = _decode_or_none(scale)
+    out: Managed = {}
+    for manager, owned in before.items():
+        if owned.api_version not in replicas:
+            continue
+        path = replicas[owned.api_version]
+        if not path or not fieldset.has(owned.fields, path):
+            out[manager] = owned
+        elif manager in scaled:
+            out[manager] = owned
+            del scaled[manager]
+        elif fields := fieldset.difference(owned.fields, fieldset.of_paths(path)):
+            out[manager] = Owned(fields, owned.api_version, owned.applied, owned.time)
+    path = replicas.get(api_version)
+    for manager, owned in scaled.items():
+        if path and fieldset.has(owned.fields, _SCALE_REPLICAS):
+            time = before[manager].time if manager in before else None
+            out[manager] = Owned(fieldset.of_paths(path), api_version, owned.applied, time)
+    return encode(out)
+
+
+__all__ = ["LEAF", "FieldManager", "Manager", "Owned", "decode", "encode", "from_scale", "to_scale"]
