@@ -53,6 +53,7 @@ class ApiServer:
         self.authorization = authz.build(config.authz, self.reader, clock)
         self.admission = _admission(self)
         self.services: dict[str, Any] = {}
+        self.services.update(self.authentication.services())
         self.services.update(self.authorization.services())
         self.environment = Environment(clock, self.reader, self.admission, self.services)
         self.registry = Registry(self.caches, self.environment)
@@ -151,6 +152,7 @@ class ApiServer:
             "errors": Errors(),
             "deadline": Deadline(self.clock, config.request_timeout),
             "authn": _part("apiserver.filters.authn", "AuthenticationFilter", self.authentication),
+            "impersonation": _part("apiserver.filters.impersonation", "ImpersonationFilter", self.authorization),
             "inflight": InFlight(config.max_requests_inflight, config.max_mutating_requests_inflight),
             "authz": _part("apiserver.filters.authz", "AuthorizationFilter", self.authorization),
         }

@@ -24,8 +24,7 @@ def build(config: Config, reader: NotifyingReader, clock: Clock) -> Authenticati
     Raises ValueError (with the file's name) for files that are missing or do not parse. The result:
 
         await authentication.authenticate(Credentials(headers, peer_chain)) -> User     401 ApiError when refused
-        await authentication.token_review(obj) -> obj      self_subject_review(user, obj) -> obj
-        authentication.issuer    TokenIssuer | None        await issuer.token_request(user, sa_namespace, sa_name, obj)
+        authentication.services()    entries for ctx.services: token-review, self-subject-review, token-request
         authentication.jwks()    authentication.openid_configuration()    documents as dicts, None without a signing key
     """
     from apiserver.authn import service

@@ -7,7 +7,7 @@ knows its credentials wins; credentials that were presented and refused by all a
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apimachinery import errors, times
@@ -19,7 +19,7 @@ from apiserver.authn.bearer import BearerAuthenticator
 from apiserver.authn.config import Config
 from apiserver.authn.lru import LRU
 from apiserver.authn.user import ANONYMOUS, User
-from apiserver.registry.kind import NotifyingReader, Obj
+from apiserver.registry.kind import Ctx, NotifyingReader, Obj
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +110,29 @@ class Authentication:
         review["metadata"] = {"creationTimestamp": times.now(self._clock)}
         review["status"] = {"userInfo": user_info(user)}
         return review
+
+    def services(self) -> Mapping[str, Any]:
+        """What kinds and handlers look up in ctx.services:
+
+        "token-review", "self-subject-review": async (ctx, obj) -> obj
+        "token-request": async (ctx, service account's name, obj) -> obj; absent without a signing key.
+        """
+
+        async def token_review(ctx: Ctx, obj: Obj) -> Obj:
+            return await self.token_review(obj)
+
+        async def self_subject_review(ctx: Ctx, obj: Obj) -> Obj:
+            return self.self_subject_review(ctx.user, obj)
+
+        offered: dict[str, Any] = {"token-review": token_review, "self-subject-review": self_subject_review}
+        issuer = self.issuer
+        if issuer is not None:
+
+            async def token_request(ctx: Ctx, name: str, obj: Obj) -> Obj:
+                return await issuer.token_request(ctx.namespace or "", name, obj, ctx.warnings)
+
+            offered["token-request"] = token_request
+        return offered
 
     # -- documents for those who verify our tokens
 
