@@ -28,10 +28,11 @@ Decoder = Callable[[Any], Any]
 class Field:
     """A field of a struct. go: its Go type, for texts. strategies: of strategic merge ("merge", "replace", "retainKeys")."""
 
-    __slots__ = ("default", "go", "merge_key", "name", "omitempty", "omitzero", "strategies", "type")
+    __slots__ = ("default", "go", "merge_key", "name", "omitempty", "omitzero", "path", "strategies", "type")
 
     def __init__(self, name: str, type_: TypeInfo, spec: list[Any]) -> None:
         self.name = name
+        self.path = "f:" + name  # its path element in fieldsV1
         self.type = type_
         self.go: str = spec[1] if len(spec) > 1 else ""
         flags: int = spec[2] if len(spec) > 2 else 1

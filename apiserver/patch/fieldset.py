@@ -58,7 +58,7 @@ def _union_node(left: Node, right: Node) -> Node:
 
 def difference(left: Set, right: Set) -> Set:
     """What is in left but not in right. A parent in right does not take the members below it out of left."""
-    if not right or not left:
+    if left.keys().isdisjoint(right):
         return left
     out = {}
     for key, node in left.items():
@@ -83,7 +83,7 @@ def _difference_node(left: Node, right: Node) -> Node | None:
 
 def recursive_difference(left: Set, right: Set) -> Set:
     """As difference, and a member of right takes all that is below it too."""
-    if not right:
+    if left.keys().isdisjoint(right):
         return left
     out = {}
     for key, node in left.items():

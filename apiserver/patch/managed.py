@@ -185,6 +185,7 @@ class FieldManager:
         info = types(api_version)
         assert info is not None, f"{api_version} {kind} has no schema"
         self.info = info
+        self._blank: Obj = info.blank()  # never changed
         self._types = types
         self._convert = convert
         self._reset = reset or {}
@@ -207,7 +208,7 @@ class FieldManager:
         if not managed and live is not None and live["metadata"].get("uid"):
             return new  # nobody tracks this object
         try:
-            managed = self._tracked(live if live is not None else self.info.blank(), new, managed, manager, now)
+            managed = self._tracked(live if live is not None else self._blank, new, managed, manager, now)
         except TypedError:
             return new
         _put(new, managed)
@@ -302,11 +303,10 @@ class FieldManager:
             managed = decode((live or {}).get("metadata", {}).get("managedFields"))
         except ValueError as error:
             raise ApiError(500, "", f"failed to decode managed fields: {error}") from None
-        blank = self.info.blank()
-        current = live if live is not None else {"apiVersion": self.api_version, "kind": self.kind, **blank}
+        current = live if live is not None else {"apiVersion": self.api_version, "kind": self.kind, **self.info.blank()}
         try:
             if not managed:
-                managed = self._before_first_apply(blank, current, now)
+                managed = self._before_first_apply(current, now)
             try:
                 obj, managed = self._applied(current, patch, dict(managed), manager, now, force=force)
             except Conflict as conflict:
@@ -332,9 +332,9 @@ class FieldManager:
         if isinstance(metadata, dict) and metadata.get("managedFields") is not None:
             raise errors.bad_request("metadata.managedFields must be nil")
 
-    def _before_first_apply(self, blank: Obj, live: Obj, now: str) -> Managed:
+    def _before_first_apply(self, live: Obj, now: str) -> Managed:
         """What an untracked object holds belongs to a manager of its own, so that applying it can conflict."""
-        return self._tracked(blank, _without_managed_fields(live), {}, BEFORE_FIRST_APPLY, now)
+        return self._tracked(self._blank, _without_managed_fields(live), {}, BEFORE_FIRST_APPLY, now)
 
     def _applied(
         self, live: Obj, patch: Obj, managed: Managed, manager: str, now: str, *, force: bool

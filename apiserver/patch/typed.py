@@ -166,11 +166,13 @@ def whole(info: TypeInfo, value: Any) -> Node:
         if info.kind == "struct":
             fields = info.fields
             for key, item in value.items():
-                if type(item) is str or type(item) is int:
-                    out["f:" + key] = LEAF
-                    continue
                 field = fields.get(key)
-                out["f:" + key] = whole(field.type if field is not None else (info.elem or DEDUCED), item)
+                if field is None:
+                    out["f:" + key] = whole(info.elem or DEDUCED, item)
+                elif type(item) is dict or type(item) is list:
+                    out[field.path] = whole(field.type, item)
+                else:
+                    out[field.path] = LEAF
         else:
             elem = info.elem or DEDUCED
             for key, item in value.items():
