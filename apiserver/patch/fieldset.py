@@ -26,6 +26,15 @@ SELF = "."
 LEAF: Node = {}
 
 
+class Fields(dict[str, Any]):
+    """A set that was read from managedFields; hashed by identity, so that what was worked out about it can be kept."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return id(self)
+
+
 class FieldSetError(ValueError):
     """Fields that are not fieldsV1."""
 
@@ -237,6 +246,19 @@ def _rank(value: Any) -> tuple[int, Any]:
 
 
 # -- reading what clients sent
+
+
+def read(fields: Any) -> Fields:
+    """The set of a fieldsV1, as decode(). Objects made alike have the same fields: one set serves them all."""
+    try:
+        return _read(orjson.dumps(fields))
+    except orjson.JSONEncodeError:
+        raise FieldSetError("fieldsV1 is nested too deeply") from None
+
+
+@lru_cache(4096)
+def _read(raw: bytes) -> Fields:
+    return Fields(decode(orjson.loads(raw)))
 
 
 def decode(fields: Any, depth: int = 0) -> Set:

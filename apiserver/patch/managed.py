@@ -104,7 +104,7 @@ def decode(entries: Any) -> Managed:
             raise ValueError("invalid managed fields entry")
         applied = operation == "Apply"
         manager = Manager(entry.get("manager", ""), operation, "" if applied else version, entry.get("subresource", ""))
-        managed[manager] = Owned(fieldset.decode(entry.get("fieldsV1") or {}), version, applied, entry.get("time"))
+        managed[manager] = Owned(fieldset.read(entry.get("fieldsV1") or {}), version, applied, entry.get("time"))
     return managed
 
 

@@ -12,6 +12,7 @@ What a missing value is, is told apart from null. Nodes and sets: see fieldset.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from apiserver.patch import fieldset, gotext
@@ -534,10 +535,17 @@ def _validate(info: TypeInfo, value: Any, path: str, problems: list[str], allow:
 
 def reconcile(info: TypeInfo, fields: Set) -> Set:
     """The set with what lies below fields that are atomic now replaced by the fields themselves."""
+    return _reconcile_known(info, fields) if isinstance(fields, fieldset.Fields) else _reconcile(info, fields)
+
+
+def _reconcile(info: TypeInfo, fields: Set) -> Set:
     stale = _stale(info, fields, member=False)
     if stale is None:
         return fields
     return fieldset.union(fieldset.recursive_difference(fields, stale), stale)
+
+
+_reconcile_known = lru_cache(4096)(_reconcile)
 
 
 def _stale(info: TypeInfo, fields: Node, *, member: bool) -> Set | None:

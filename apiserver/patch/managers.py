@@ -1,0 +1,53 @@
+"""Makes the FieldManager of a version of a kind, or of one of its subresources; asked by server.py, once per endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from apimachinery import gvk
+from apiserver.patch.managed import FieldManager
+from apiserver.patch.resets import reset_fields
+from apiserver.registry.kind import Kind
+from openapi import schemas
+from openapi.schemas import TypeInfo
+
+SCALE = "autoscaling/v1"
+
+
+def of_kind(
+    kind: Kind,
+    version: str,
+    subresource: str = "",
+    *,
+    type_of: Callable[[Kind, str], TypeInfo],
+    custom: bool = False,
+) -> FieldManager:
+    """The field manager of writes through that version, to the object or to a subresource with the object's own type."""
+    versions = {kind.api_version(name): name for name in kind.versions}
+
+    def types(api_version: str) -> TypeInfo | None:
+        name = versions.get(api_version)
+        return type_of(kind, name) if name is not None else None
+
+    def convert(obj: dict[str, Any], api_version: str) -> dict[str, Any]:
+        source = gvk.split_api_version(obj.get("apiVersion", api_version))[1]
+        target = versions[api_version]
+        return obj if source == target else kind.convert(obj, source, target)
+
+    return FieldManager(
+        kind.api_version(version),
+        kind.kind,
+        types=types,
+        convert=convert if len(versions) > 1 else None,
+        subresource=subresource,
+        reset=reset_fields(kind, subresource, custom=custom),
+    )
+
+
+def of_scale() -> FieldManager:
+    """The field manager of writes to a scale subresource: on the Scale, with managed.to_scale() and from_scale() around it."""
+    info = schemas.load().type(f"{SCALE}/Scale")
+    return FieldManager(
+        SCALE, "Scale", types=lambda api_version: info if api_version == SCALE else None, subresource="scale"
+    )
