@@ -25,11 +25,13 @@ from apiserver.filters.deadline import Deadline
 from apiserver.filters.errors import Errors, page_not_found
 from apiserver.filters.inflight import InFlight
 from apiserver.handlers.scope import Scope
+from apiserver.patch import managers
+from apiserver.patch.managed import FieldManager
 from apiserver.registry.kind import Kind
 from apiserver.registry.registry import LocalReader, LocalWriter, Registry
 from apiserver.registry.store import Environment, NoAdmission, Store
 from apiserver.storage.cacher import Cacher, Caches
-from openapi import schemas
+from openapi.schemas import TypeInfo
 from serving import tls
 from serving.health import Health
 from serving.http import HttpServer
@@ -248,17 +250,14 @@ def _admission(server: ApiServer) -> Any:
         return NoAdmission()
 
 
-def _type_of(kind: Kind, version_name: str) -> Any:
-    return schemas.load().type(kind.schema_name(version_name))
+def _type_of(kind: Kind, version_name: str) -> TypeInfo:
+    return kind.type_info(version_name)
 
 
-class _Unmanaged:
-    def update(self, live: Any, new: Any, **_: Any) -> Any:
-        return new
-
-
-def _managers_of(scope: Scope) -> Any:
-    return _Unmanaged()
+def _managers_of(scope: Scope) -> FieldManager:
+    if scope.sub == "scale":
+        return managers.of_scale()
+    return managers.of_kind(scope.kind, scope.version, scope.sub, type_of=_type_of, custom=scope.custom)
 
 
 async def run(config: Config, ready: Callable[[], None] | None = None, clock: Clock | None = None) -> None:

@@ -13,12 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+import orjson
+
 from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apimachinery.gvk import Resource, api_version
 
 if TYPE_CHECKING:
     from apiserver.authn.user import User
+    from openapi.schemas import TypeInfo
 
 Obj = dict[str, Any]
 
@@ -61,7 +64,7 @@ class Writer(Protocol):
 class Ctx:
     """What a hook may know of the request and its server.
 
-    subresource: "" for the object itself. warnings: texts for Warning headers, in order. dry_run: nothing is stored.
+    version, group: of the request (an Event may come by either of its groups). subresource: "" for the object itself. warnings: texts for Warning headers, in order. dry_run: nothing is stored.
     services: named helpers the server registers (for instance "service-ips"), see apiserver/server.py.
     """
 
@@ -69,6 +72,7 @@ class Ctx:
     clock: Clock
     reader: Reader
     version: str
+    group: str = ""
     namespace: str | None = None
     subresource: str = ""
     dry_run: bool = False
@@ -162,6 +166,7 @@ class Kind:
         self.singular = self.singular or self.kind.lower()
         self.list_kind = self.list_kind or self.kind + "List"
         self.storage_version = self.storage_version or self.versions[0]
+        self._initial_status: bytes | None = None
 
     # -- names
 
@@ -178,6 +183,12 @@ class Kind:
     def schema_name(self, version: str) -> str:
         """The key of the kind's schema in openapi/ (its definition name without a prefix): "apps/v1/Deployment", "v1/Pod"."""
         return f"{api_version(self.group, version)}/{self.kind}"
+
+    def type_info(self, version: str) -> TypeInfo:
+        """The kind's schema in that version."""
+        from openapi import schemas
+
+        return schemas.load().type(self.schema_name(version))
 
     # -- versions
 
@@ -200,6 +211,18 @@ class Kind:
         """Only for kinds with stored = False: the answer to a create, after defaulting, mutating admission and
         validation. The deciding itself is a service that the server registers in ctx.services."""
         raise NotImplementedError(self.kind)
+
+    def initial_status(self) -> Obj:
+        """The status fields of a new object, which the store puts in place of a client's: zero values as decoding
+        writes them, without those that it leaves out."""
+        if self._initial_status is None:
+            from openapi import schemas
+
+            loaded, name = schemas.load(), self.schema_name(self.storage_version)
+            zero: Obj = loaded.type(name).decode({})[0] if loaded.has(name) else {}
+            self._initial_status = orjson.dumps({k: v for k, v in zero.items() if k in self.status_fields})
+        fresh: Obj = orjson.loads(self._initial_status)
+        return fresh
 
     # -- writes, in the order in which the store calls them
 
