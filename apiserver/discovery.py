@@ -175,9 +175,18 @@ def version_rank(version: str) -> tuple[int, int, int, str]:
     return (stage, -int(match[1]), -int(match[3] or 0), "")
 
 
+_ADMISSION = "admissionregistration.k8s.io"
+# Kinds that the original stores in another version than it serves.
+_STORED_ELSEWHERE = {
+    ("events.k8s.io", "Event"): "/v1/Event",
+    (_ADMISSION, "MutatingAdmissionPolicy"): f"{_ADMISSION}/v1beta1/MutatingAdmissionPolicy",
+    (_ADMISSION, "MutatingAdmissionPolicyBinding"): f"{_ADMISSION}/v1beta1/MutatingAdmissionPolicyBinding",
+}
+
+
 def storage_version_hash(kind: Kind) -> str:
     """The hash by which clients see that the stored version of a resource changed."""
-    text = f"{kind.group}/{kind.storage_version}/{kind.kind}"
+    text = _STORED_ELSEWHERE.get((kind.group, kind.kind)) or f"{kind.group}/{kind.storage_version}/{kind.kind}"
     return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()
 
 

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMethod
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
@@ -27,6 +28,7 @@ Handler = Callable[[BaseRequest], Awaitable[Reply]]
 
 MAX_LINE = 64 * 1024  # bytes of the request line: selectors can be long
 MAX_HEADER = 1024 * 1024  # bytes of one header, as Go's DefaultMaxHeaderBytes
+_REASONS = {400: "BadRequest", 405: "MethodNotAllowed", 431: "RequestHeaderFieldsTooLarge"}
 KEEPALIVE = 3630.0  # seconds a connection may idle: longer than the original's clients keep theirs
 DRAIN = 1.5  # seconds that requests in flight get when the server ends
 
@@ -43,21 +45,26 @@ class _Protocol(RequestHandler):
     def handle_error(
         self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
+        if isinstance(exc, BadHttpMethod):
+            status = 405
         if status >= 500:
             log.error("unexpected failure while answering: %s", type(exc).__name__, exc_info=exc)
-        reason = {400: "BadRequest", 431: "RequestHeaderFieldsTooLarge"}.get(status, "InternalError")
+        reason = _REASONS.get(status, "InternalError")
         text = (
             "the request could not be read"
             if status < 500
             else "an error on the server has prevented the request from succeeding"
         )
-        body = {
+        if status == 405:
+            text = "the server does not allow this method on the requested resource"
+        body: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
             "metadata": {},
             "status": "Failure",
             "message": text,
             "reason": reason,
+            "details": {},
             "code": status,
         }
         reply = Reply(status, orjson.dumps(body))

@@ -59,8 +59,6 @@ def draw(request: Request, error: ApiError) -> Reply:
         reply = Reply(error.code, negotiate.render(error.to_status(), form), form.media_type)
     if error.retry_after is not None:
         reply.headers.append(("Retry-After", str(error.retry_after)))
-    if error.code == 401:
-        reply.headers.append(("Www-Authenticate", "Bearer"))
     return reply
 
 

@@ -1,12 +1,92 @@
-"""PATCH of an object or its status: JSON patch, merge patch, strategic merge patch, server-side apply."""
+"""PATCH of an object or its status: JSON patch, merge patch, strategic merge patch, server-side apply.
+
+The patch is applied anew to what is stored whenever another write came in between, as the original does.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
+from apimachinery import errors, times
+from apiserver import negotiate
 from apiserver.filters.base import Request
-from apiserver.filters.errors import method_not_allowed
+from apiserver.handlers import options
+from apiserver.handlers.create import manager_of
 from apiserver.handlers.scope import Scope
+from apiserver.handlers.update import authorize_create
+from apiserver.patch import patcher
+from apiserver.registry import metadata
+from apiserver.registry.kind import Obj
+from openapi import codec
 from serving.reply import Reply
+
+_TYPES = (negotiate.JSON_PATCH, negotiate.MERGE_PATCH, negotiate.STRATEGIC_PATCH, negotiate.APPLY_PATCH)
+_CUSTOM_TYPES = (negotiate.JSON_PATCH, negotiate.MERGE_PATCH, negotiate.APPLY_PATCH)
+
+Change = Callable[[Obj | None], Obj]
+"""live object of the request's version, or None -> new one with managedFields, defaulted"""
 
 
 async def patch(scope: Scope, request: Request) -> Reply:
-    raise method_not_allowed()
+    """200 with the object, or 201 when apply created it."""
+    negotiate.check_route(request)
+    patch_type = negotiate.patch_type(request, _CUSTOM_TYPES if scope.custom else _TYPES)
+    form = negotiate.output(request)
+    raw = await request.read()
+    opts = options.patch_options(request.query, patch_type)
+    applies = patch_type == negotiate.APPLY_PATCH
+    change = _apply(scope, request, raw, opts) if applies else _merge(scope, request, patch_type, raw, opts)
+    info = request.info
+    namespace = info.namespace if scope.namespaced else ""
+
+    async def transform(live: Obj | None) -> Obj:
+        new = change(scope.from_storage(live) if live is not None else None)
+        meta: Obj = new["metadata"]
+        if live is None and meta.get("uid"):
+            text = f"uid mismatch: the provided object specified uid {meta['uid']}, and no existing object was found"
+            raise errors.conflict(scope.kind.group, scope.kind.plural, info.name, text)
+        metadata.match_namespace(meta, namespace)
+        metadata.check_name(new, info.name, namespace)
+        return scope.to_storage(new)
+
+    result, created = await scope.store.update(
+        scope.write(request, options.as_kind(opts, "UpdateOptions")),
+        transform,
+        create_missing=applies and not scope.sub,
+        may_create=lambda: authorize_create(scope, request),
+    )
+    return scope.reply(request, form, result, 201 if created else 200)
+
+
+def _merge(scope: Scope, request: Request, patch_type: str, raw: bytes, opts: Obj) -> Change:
+    manager, now = manager_of(request, opts), times.now(scope.server.clock)
+    validation = cast("patcher.Validation", opts.get("fieldValidation") or "Warn")
+
+    def change(live: Obj | None) -> Obj:
+        if live is None:
+            raise scope.store.missing(request.info.name)
+        before = scope.server.copy(live)
+        patched, warnings = patcher.patch(patch_type, live, raw, scope.type, validation)
+        request.warnings.extend(text for text in warnings if text not in request.warnings)
+        patched.setdefault("metadata", {})
+        scope.kind.default(patched, scope.version)
+        return scope.managers.update(before, patched, manager=manager, now=now)
+
+    return change
+
+
+def _apply(scope: Scope, request: Request, raw: bytes, opts: Obj) -> Change:
+    try:
+        parsed = codec.parse(raw, yaml=True)
+    except codec.ParseError as error:
+        raise errors.bad_request(f"error decoding YAML: {error}") from error
+    manager, now = opts["fieldManager"], times.now(scope.server.clock)
+    force = bool(opts.get("force"))
+
+    def change(live: Obj | None) -> Obj:
+        new = scope.managers.apply(live, parsed.obj, manager=manager, force=force, now=now)
+        scope.kind.default(new, scope.version)
+        return new
+
+    return change
