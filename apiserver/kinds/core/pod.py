@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from apimachinery.clock import Clock
-from apiserver.kinds.core import pod_cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Kind, Obj, Subresource
+from apimachinery.field import FieldError, forbidden
+from apiserver.kinds import strategy
+from apiserver.kinds.core import pod_cells, pod_creation, pod_status, pod_updates
+from apiserver.kinds.core.podtemplate_defaults import default_pod
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj, Subresource
+from apiserver.validation import podspec
+from apiserver.validation.pod import annotations as pod_annotations
+from apiserver.validation.pod import options, warnings
 
 _ANY = ("create", "delete", "get", "patch", "update")
 
@@ -46,6 +52,54 @@ class PodKind(Kind):
         Column("Readiness Gates", doc="spec.readinessGates", priority=1),
     )
 
+    # -- writes
+
+    def default(self, obj: Obj, version: str) -> None:
+        default_pod(obj)
+        if status := obj.get("status"):
+            pod_status.step_addresses(status)
+
+    def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
+        pod_creation.prepare(ctx, obj)
+
+    def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        if ctx.subresource == "status":
+            pod_status.prepare(obj, old)
+        elif ctx.subresource in ("ephemeralcontainers", "resize"):
+            strategy.keep_metadata(obj, old)
+            if ctx.subresource == "resize":
+                pod_updates.keep_all_but_resources(obj, old)
+            else:
+                _keep_all_but_ephemeral(obj, old)
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        errors = podspec.validate_pod(obj)
+        spec = obj["spec"]
+        if spec.get("ephemeralContainers"):
+            errors.append(forbidden("spec.ephemeralContainers", "cannot be set on create"))
+        if spec.get("nodeName") and spec.get("schedulingGates"):
+            errors.append(forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared"))
+        if annotations := obj["metadata"].get("annotations"):
+            errors += pod_annotations.validate_profiles_match(annotations, spec, "spec")
+        return errors
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        if ctx.subresource == "status":
+            return pod_status.validate(obj, old)
+        errors = _validate_again(obj, old)
+        if ctx.subresource == "ephemeralcontainers":
+            return errors + pod_updates.validate_ephemeral_containers(obj, old)
+        if ctx.subresource == "resize":
+            return errors + pod_updates.validate_resize(obj, old)
+        return errors + pod_updates.validate_update(obj, old)
+
+    def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
+        if old is None:
+            return warnings.pod_warnings(obj)
+        return pod_status.warnings(obj) if ctx.subresource == "status" else []
+
+    # -- deletion
+
     def grace_period(self, obj: Obj, options: Obj) -> int | None:
         """The client's or the pod's own; none for a pod that runs nowhere or has finished; a negative one means one second."""
         spec = obj.get("spec") or {}
@@ -55,6 +109,8 @@ class PodKind(Kind):
         if not spec.get("nodeName") or (obj.get("status") or {}).get("phase") in ("Failed", "Succeeded"):
             return 0
         return 1 if period < 0 else int(period)
+
+    # -- reads
 
     def selectable_fields(self, obj: Obj) -> dict[str, str]:
         spec, status = obj.get("spec") or {}, obj.get("status") or {}
@@ -79,6 +135,22 @@ class PodKind(Kind):
 
     def row_conditions(self, obj: Obj) -> list[Obj]:
         return pod_cells.row_conditions(obj)
+
+
+def _keep_all_but_ephemeral(new: Obj, old: Obj) -> None:
+    given = new["spec"].get("ephemeralContainers")
+    new["spec"] = {key: value for key, value in old["spec"].items() if key != "ephemeralContainers"}
+    if given:
+        new["spec"]["ephemeralContainers"] = given
+
+
+def _validate_again(new: Obj, old: Obj) -> list[FieldError]:
+    """A pod's own rules in an update: what the stored pod has already is let through."""
+    errors = podspec.validate_pod(new)
+    if not errors:
+        return errors
+    cost = pod_annotations.has_invalid_deletion_cost(old["metadata"].get("annotations") or {})
+    return podspec.validate_pod(new, options.tolerating(old["spec"], is_pod=True, invalid_deletion_cost=cost))
 
 
 POD = PodKind()

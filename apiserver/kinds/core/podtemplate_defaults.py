@@ -7,7 +7,8 @@
     default_resource_list(resources) quantities rounded up to thousandths
 
 All change the object they are given, tolerate missing parts, and are idempotent. Fields with two names (serviceAccount
-and serviceAccountName) are brought into step here, as the original does when it converts.
+and serviceAccountName) are brought into step here, as the original does when it converts. Fields of features that 1.36
+has switched off by default are dropped (stop signals, trust bundles and pod certificates in volumes, scheduling groups).
 """
 
 from __future__ import annotations
@@ -184,6 +185,7 @@ def default_pod_spec(spec: Obj) -> None:
     account = spec.get("serviceAccountName") or spec.get("serviceAccount")
     if account:
         spec["serviceAccountName"] = spec["serviceAccount"] = account
+    spec.pop("schedulingGroup", None)
     for volume in spec.get("volumes") or ():
         _default_volume(volume)
     for group in ("containers", "initContainers", "ephemeralContainers"):
@@ -224,6 +226,8 @@ def default_container(container: Obj) -> None:
         if (probe := container.get(name)) is not None:
             _default_probe(probe)
     if lifecycle := container.get("lifecycle"):
+        if lifecycle.pop("stopSignal", None) is not None and not lifecycle:
+            del container["lifecycle"]
         for name in ("postStart", "preStop"):
             if handler := lifecycle.get(name):
                 _default_http_get(handler.get("httpGet"))
@@ -293,6 +297,8 @@ def _default_projected(source: Obj) -> None:
             _default_downward_items(part["downwardAPI"])
         if (token := part.get("serviceAccountToken")) is not None and token.get("expirationSeconds") is None:
             token["expirationSeconds"] = 3600
+        for name in ("clusterTrustBundle", "podCertificate"):
+            part.pop(name, None)
 
 
 def _default_image(source: Obj) -> None:
