@@ -66,8 +66,13 @@ def validate_template(template: Obj, path: str, old: Obj | None) -> list[FieldEr
 
 
 def warnings(obj: Obj, old: Obj | None, *parents: str) -> list[str]:
-    """Warnings about the pod template in a workload's spec (or below `parents`)."""
-    return []
+    """Warnings about the pod template in a workload's spec (or below `parents`); on an update only when it counted as one."""
+    if old is not None and obj["metadata"].get("generation") == old["metadata"].get("generation"):
+        return []
+    holder: Obj = obj
+    for name in parents or ("spec",):
+        holder = holder.get(name) or {}
+    return pod_warnings.template_warnings(holder.get("template"), ".".join((*(parents or ("spec",)), "template")))
 
 
 def read_only_disks(volumes: list[Obj] | None, path: str) -> list[FieldError]:
