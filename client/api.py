@@ -9,12 +9,14 @@ waited out and repeated; nothing else is.
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
+import math
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import orjson
 
@@ -55,6 +57,54 @@ class Unreachable(ConnectionError):
     """The server could not be reached, or broke the connection."""
 
 
+class TokenSource(Protocol):
+    """Where a client's bearer token comes from."""
+
+    async def token(self) -> str:
+        """The token to send now."""
+
+    def rejected(self) -> bool:
+        """The server answered 401 to it; whether asking again may bring a better one."""
+
+
+class FixedToken:
+    """A token that never changes."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    async def token(self) -> str:
+        return self._token
+
+    def rejected(self) -> bool:
+        return False
+
+
+class FileToken:
+    """A token kept in a file, read again as it is rotated."""
+
+    def __init__(self, path: str, clock: Clock) -> None:
+        self._path = Path(path)
+        self._clock = clock
+        self._token = ""
+        self._read_at = -math.inf
+
+    async def token(self) -> str:
+        now = self._clock.monotonic()
+        if now - self._read_at >= TOKEN_FILE_PERIOD:
+            try:
+                self._token = (await asyncio.to_thread(self._path.read_text)).strip()
+                self._read_at = now
+            except OSError as error:
+                if not self._token:
+                    raise Unreachable(f"reading the token file: {error}") from error
+                log.warning("cannot read the token file, using the last token: %s", error)
+        return self._token
+
+    def rejected(self) -> bool:
+        return False
+
+
 class Client:
     """A connection pool to one API server. Use as an async context manager; safe for any number of tasks.
 
@@ -71,8 +121,11 @@ class Client:
         self._slots = asyncio.Semaphore(max_in_flight)
         self._tls: ssl.SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._token = ""
-        self._token_read = -TOKEN_FILE_PERIOD
+        self._tokens: TokenSource | None = None
+        if credentials.token_file:
+            self._tokens = FileToken(credentials.token_file, clock)
+        elif credentials.token:
+            self._tokens = FixedToken(credentials.token)
 
     @classmethod
     def from_kubeconfig(cls, path: str | Path, *, clock: Clock, user_agent: str, context: str | None = None) -> Client:
@@ -100,6 +153,12 @@ class Client:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    def acting_as(self, tokens: TokenSource) -> Client:
+        """A client that shares this one's connections and limits but sends other tokens; it needs no closing."""
+        other = copy.copy(self)
+        other._tokens = tokens
+        return other
 
     # -- verbs
 
@@ -331,8 +390,8 @@ class Client:
             headers = {"Accept": accept}
             if body is not None:
                 headers["Content-Type"] = content_type
-            if token := await self._bearer():
-                headers["Authorization"] = f"Bearer {token}"
+            if self._tokens is not None:
+                headers["Authorization"] = f"Bearer {await self._tokens.token()}"
             try:
                 response = await self._session.request(
                     method,
@@ -346,6 +405,9 @@ class Client:
                 raise Unreachable(f"{method} {self.server}{path}: {error}") from error
             if response.status < 300:
                 return response
+            if response.status == 401 and attempt == 0 and self._tokens is not None and self._tokens.rejected():
+                response.release()
+                continue
             wait = _retry_after(response)
             if wait is None or attempt == MAX_RETRIES:
                 raise await _error(response)
@@ -378,22 +440,6 @@ class Client:
             for line in lines:
                 if line:
                     yield line
-
-    async def _bearer(self) -> str | None:
-        """The bearer token, read again from its file as it is rotated."""
-        path = self._credentials.token_file
-        if path is None:
-            return self._credentials.token
-        now = self.clock.monotonic()
-        if now - self._token_read >= TOKEN_FILE_PERIOD:
-            try:
-                self._token = (await asyncio.to_thread(Path(path).read_text)).strip()
-                self._token_read = now
-            except OSError as error:
-                if not self._token:
-                    raise Unreachable(f"reading the token file: {error}") from error
-                log.warning("cannot read the token file, using the last token: %s", error)
-        return self._token
 
 
 def _write_query(dry_run: bool, field_manager: str | None) -> dict[str, str | None]:

@@ -64,6 +64,13 @@ class LeaderElector:
     def leading(self) -> bool:
         return self.leader == self._config.identity
 
+    def check(self) -> str | None:
+        """A health check: what is wrong if we lead but have not renewed in time, with 20 s of tolerance."""
+        if not self.leading:
+            return None
+        overdue = self._clock.monotonic() - self._seen_at - self._config.lease_duration
+        return f"failed election to renew leadership on lease {self._config.name}" if overdue > 20 else None
+
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
         """Wait for the Lease, then run lead() while renewing it; give it up when lead() ends or this is cancelled.
 

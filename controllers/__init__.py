@@ -1,0 +1,15 @@
+"""The controllers: loops that bring the cluster from the state it is in to the state that objects describe.
+
+They use only the HTTP API (client/), each with its own service account. CONTROLLERS lists them all, in starting order;
+base.py says what a controller is, manager.py runs them. Importing this package loads every controller.
+"""
+
+from controllers.base import Controller
+from controllers.deployment import DeploymentController
+from controllers.replicaset import ReplicaSetController, ReplicationController
+
+CONTROLLERS: tuple[type[Controller], ...] = (
+    ReplicationController,
+    DeploymentController,
+    ReplicaSetController,
+)

@@ -1,0 +1,127 @@
+"""The controllers' process: picks the controllers, waits for leadership, runs them, answers health checks.
+
+Started by `steersman controllers` and by `steersman up`. It stops when leadership is lost or a controller's loop breaks:
+whoever started it starts it again. Shutdown: controllers, their events, informers, the Lease, the health endpoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+
+from client import kubeconfig, leaderelection
+from client.api import Client
+from client.events import EventRecorder
+from client.informer import Informers
+from client.leaderelection import LeaderElector
+from controllers import CONTROLLERS
+from controllers.base import Context, Controller
+from controllers.config import Config
+from controllers.credentials import ServiceAccountToken
+from controllers.endpoint import Endpoint
+from controllers.metrics import QueueMetrics, Registry
+
+log = logging.getLogger(__name__)
+
+USER_AGENT = "kube-controller-manager/v1.36.0 (linux) steersman"
+
+
+class UnknownController(ValueError):
+    """--controllers names one that does not exist."""
+
+
+def choose(wanted: Sequence[str], known: Sequence[type[Controller]]) -> list[type[Controller]]:
+    """The controllers that --controllers asks for: "foo" and "-foo" win over "*", which is all that are on by default."""
+    names = {alias: cls for cls in known for alias in (cls.name, *cls.aliases)}
+    unknown = [name for name in wanted if name != "*" and name.removeprefix("-") not in names]
+    if unknown:
+        raise UnknownController(f'"{unknown[0]}" is not in the list of known controllers')
+    chosen = []
+    for cls in known:
+        mine = {cls.name, *cls.aliases}
+        if any(name in mine for name in wanted):
+            chosen.append(cls)
+        elif any(name.startswith("-") and name[1:] in mine for name in wanted):
+            continue
+        elif "*" in wanted and cls.default_on:
+            chosen.append(cls)
+    return chosen
+
+
+async def run(config: Config) -> None:
+    """Run the controllers until cancelled. KubeconfigError, UnknownController, OSError (port), LeadershipLost."""
+    chosen = choose(config.controllers, CONTROLLERS)
+    credentials = kubeconfig.load(config.kubeconfig)
+    registry = Registry()
+    async with Client(credentials, clock=config.clock, user_agent=USER_AGENT) as client:
+        # Service-account tokens must not travel beside our certificate, which would win.
+        plain = replace(credentials, certificate=None, key=None, token=None, token_file=None)
+        async with Client(plain, clock=config.clock, user_agent=USER_AGENT) as bare:
+            endpoint = Endpoint(config, client, registry)
+            await endpoint.start()
+            try:
+                await _lead(config, client, bare, chosen, endpoint, registry)
+            finally:
+                await endpoint.stop()
+
+
+async def _lead(
+    config: Config,
+    client: Client,
+    bare: Client,
+    chosen: Sequence[type[Controller]],
+    endpoint: Endpoint,
+    registry: Registry,
+) -> None:
+    async def work() -> None:
+        await run_controllers(config, client, bare, chosen, registry)
+
+    if not config.leader_elect:
+        await work()
+        return
+    identity = f"{socket.gethostname()}_{uuid.UUID(bytes=os.urandom(16), version=4)}"
+    lease = leaderelection.Config(
+        name=config.leader_elect_resource_name,
+        namespace=config.leader_elect_resource_namespace,
+        identity=identity,
+        lease_duration=config.leader_elect_lease_duration,
+        renew_deadline=config.leader_elect_renew_deadline,
+        retry_period=config.leader_elect_retry_period,
+    )
+    async with EventRecorder(client, "kube-controller-manager", config.clock) as recorder:
+        elector = LeaderElector(client, lease, clock=config.clock, recorder=recorder)
+        endpoint.watch_lease(elector)
+        await elector.run(work)
+
+
+async def run_controllers(
+    config: Config, client: Client, bare: Client, chosen: Sequence[type[Controller]], registry: Registry
+) -> None:
+    """Run these controllers until cancelled, sharing informers."""
+    clients: dict[str, Client] = {}
+
+    def client_for(account: str) -> Client:
+        if not config.use_service_account_credentials:
+            return client
+        if account not in clients:
+            clients[account] = bare.acting_as(ServiceAccountToken(client, account, config.clock))
+        return clients[account]
+
+    informers = Informers(client)
+    context = Context(
+        config=config,
+        clock=config.clock,
+        informers=informers,
+        client_for=client_for,
+        queue_metrics=lambda name: QueueMetrics(registry, name),
+    )
+    controllers = [cls(context) for cls in chosen]
+    async with asyncio.TaskGroup() as group:
+        group.create_task(informers.run(), name="informers")
+        for controller in controllers:
+            group.create_task(controller.run(), name=controller.name)
