@@ -13,6 +13,7 @@ from apimachinery.selectors import LabelSelector, SelectorError
 from apiserver.kinds.core import podtemplate_defaults
 from apiserver.registry.kind import Obj
 from apiserver.validation import claims, podspec
+from apiserver.validation.pod import warnings as pod_warnings
 
 
 def selector_of(selector: Obj | None) -> LabelSelector | None:
