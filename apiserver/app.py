@@ -16,6 +16,7 @@ import orjson
 from aiohttp.web_request import BaseRequest
 
 from apimachinery.clock import Clock
+from apiserver.columns import ColumnDefinitions
 from apiserver.filters.base import Filter, Proceed, Request
 from apiserver.filters.errors import method_not_allowed, page_not_found, route_not_found
 from apiserver.handlers.scope import Scope
@@ -26,6 +27,7 @@ from serving.reply import Reply
 if TYPE_CHECKING:
     from apiserver.authz.base import Authorizer
     from apiserver.patch.managed import FieldManager
+    from apiserver.registry.store import Store
     from openapi.schemas import TypeInfo
 
 # Outermost first. server.py builds each from its module and gives them to App in this order; a test pins it.
@@ -70,7 +72,9 @@ class Server:
     current_revision: Callable[[], int]
     type_of: Callable[[Kind, str], TypeInfo]
     managers_of: Callable[[Scope], FieldManager]
-    columns: Callable[[Scope], list[dict[str, Any]]]
+    columns: ColumnDefinitions
+    store_of: Callable[[str, str], Store]
+    scope_of: Callable[[str, str, str, str], Scope]
 
     @property
     def revision(self) -> int:

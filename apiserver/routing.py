@@ -10,7 +10,7 @@ from apiserver.app import Endpoint, Methods, Routes, Server
 from apiserver.handlers import connect, create, delete, deletecollection, get, patch, review, update
 from apiserver.handlers import list as list_handler
 from apiserver.handlers.scope import Scope
-from apiserver.handlers.subresources import SUBRESOURCES
+from apiserver.handlers.subresources import SUBRESOURCES, VIRTUAL
 from apiserver.registry.kind import Kind, Subresource
 from apiserver.registry.store import Store
 
@@ -28,10 +28,9 @@ def routes_of(server: Server, kind: Kind, version: str, store: Store, *, custom:
     scope = Scope(server, kind, version, store, custom=custom)
     routes = Routes(kind, version)
     if not kind.stored:
-        routes.collection["POST"] = (
-            scope,
-            SUBRESOURCES.get((kind.group, kind.plural, ""), {}).get("POST", review.review),
-        )
+        collection, item = VIRTUAL.get((kind.group, kind.plural), ({"POST": review.review}, {}))
+        routes.collection = {method: (scope, endpoint) for method, endpoint in collection.items()}
+        routes.item = {method: (scope, endpoint) for method, endpoint in item.items()}
         return routes
     verbs = kind.verbs
     if "list" in verbs:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
@@ -18,19 +18,21 @@ from apiserver import admission, authn, authz, discovery, kinds, openid, routing
 from apiserver.app import App, Routes, Server
 from apiserver.bootstrap import kubernetes_service, namespaces, priority_classes, rbac
 from apiserver.bootstrap.ensure import Access
-from apiserver.columns import ColumnDefinitions
+from apiserver.columns import ColumnDefinitions, scale_columns
 from apiserver.config import Config
 from apiserver.filters.base import Filter, Request
 from apiserver.filters.deadline import Deadline
 from apiserver.filters.errors import Errors, page_not_found
 from apiserver.filters.inflight import InFlight
 from apiserver.handlers.scope import Scope
+from apiserver.kubelet import Kubelets
 from apiserver.patch import managers
 from apiserver.patch.managed import FieldManager
-from apiserver.registry.kind import Kind
+from apiserver.registry.kind import Column, Kind
 from apiserver.registry.registry import LocalReader, LocalWriter, Registry
 from apiserver.registry.store import Environment, NoAdmission, Store
 from apiserver.storage.cacher import Cacher, Caches
+from openapi import schemas
 from openapi.schemas import TypeInfo
 from serving import tls
 from serving.health import Health
@@ -57,11 +59,21 @@ class ApiServer:
         self.services: dict[str, Any] = {}
         self.services.update(self.authentication.services())
         self.services.update(self.authorization.services())
+        self.services.update(self.authentication.services())
+        self.services["token-issuer"] = self.authentication.issuer
+        self.services["streams"] = self.streams = set()
+        self.services["kubelet"] = self.kubelets = Kubelets(
+            self.reader,
+            certificate=config.kubelet_client_certificate,
+            key=config.kubelet_client_key,
+            authority=config.kubelet_certificate_authority,
+            address_types=config.kubelet_preferred_address_types,
+        )
         self.environment = Environment(clock, self.reader, self.admission, self.services)
         self.registry = Registry(self.caches, self.environment)
         self.discovery = discovery.Discovery(self._address)
         self.app = App(clock)
-        self.columns = ColumnDefinitions()
+        self.columns = ColumnDefinitions(_documented)
         self.server = Server(
             clock=clock,
             authorizer=self.authorization,
@@ -69,7 +81,9 @@ class ApiServer:
             current_revision=lambda: self.caches.revision,
             type_of=_type_of,
             managers_of=_managers_of,
-            columns=self.columns.of,
+            columns=self.columns,
+            store_of=lambda group, plural: self.registry.stores[group, plural],
+            scope_of=self._scope_of,
         )
         self.health = {name: Health(name) for name in ("healthz", "livez", "readyz")}
         self._pending_hooks: set[str] = set()
@@ -104,6 +118,11 @@ class ApiServer:
         if store is not None:
             await store.cache.close()
 
+    def _scope_of(self, group: str, name: str, plural: str, subresource: str) -> Scope:
+        routes = self.app.routes[group, name, plural]
+        methods = routes.subresources[subresource] if subresource else routes.item
+        return methods["GET"][0]
+
     # -- life
 
     async def start(self) -> None:
@@ -131,7 +150,7 @@ class ApiServer:
             raise ValueError("--tls-cert-file and --tls-private-key-file are required")
         bundles = [path for path in (config.authn.client_ca_file, config.authn.requestheader_client_ca_file) if path]
         context = tls.server_context(config.tls_cert_file, config.tls_private_key_file, bundles)
-        self.http = HttpServer(self.app.handle, tls=context)
+        self.http = HttpServer(self.app.handle, tls=context, streams=self.streams)
         self.port = await self.http.listen(config.bind_address, config.secure_port)
         log.info("serving on %s port %d", config.bind_address, self.port)
 
@@ -144,6 +163,7 @@ class ApiServer:
         close = getattr(self.admission, "close", None)
         if close is not None:
             await close()
+        await self.kubelets.close()
         await self.caches.close()
 
     # -- parts
@@ -248,6 +268,14 @@ def _admission(server: ApiServer) -> Any:
         )
     except ImportError:
         return NoAdmission()
+
+
+def _documented() -> Iterable[tuple[TypeInfo, Sequence[Column]]]:
+    """Every built-in type that has columns, with them."""
+    for kind in kinds.all_kinds():
+        for name in kind.versions:
+            yield kind.type_info(name), kind.columns
+    yield schemas.load().type("autoscaling/v1/Scale"), scale_columns()
 
 
 def _type_of(kind: Kind, version_name: str) -> TypeInfo:

@@ -82,9 +82,11 @@ class _Server(web.Server):
 class HttpServer:
     """One listener. streams: calls that make each long-running answer end by itself; handlers add and remove theirs."""
 
-    def __init__(self, handler: Handler, *, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, handler: Handler, *, tls: ssl.SSLContext | None, streams: set[Callable[[], None]] | None = None
+    ) -> None:
         self._tls = tls
-        self.streams: set[Callable[[], None]] = set()
+        self.streams: set[Callable[[], None]] = streams if streams is not None else set()
         self.ending = False
         options: dict[str, Any] = {
             "max_line_size": MAX_LINE,

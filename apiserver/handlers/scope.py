@@ -146,6 +146,7 @@ class Scope:
         return Write(
             user=request.user,
             version=self.version,
+            group=self.kind.group,
             namespace=request.info.namespace if self.namespaced else "",
             name=request.info.name if name is None else name,
             subresource=self.sub,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -14,9 +15,10 @@ from apiserver.handlers import watch as watch_handler
 from apiserver.handlers.scope import Scope
 from apiserver.handlers.watch import Lines
 from apiserver.negotiate import Output
-from apiserver.registry.kind import Obj
+from apiserver.registry.kind import Column, Obj
 from apiserver.registry.store import Result
 from apiserver.storage.entry import Entry
+from openapi.schemas import TypeInfo
 from serving.reply import Reply
 
 _META = "meta.k8s.io"
@@ -51,6 +53,52 @@ def collection(scope: Scope, request: Request, form: Output, entries: Sequence[E
     document = {"kind": form.kind, "apiVersion": f"{_META}/{form.version}", "metadata": meta}
     document["items"] = [orjson.loads(item) for item in items]
     return _render(form, document, 200)
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """How objects that are none of the scope's kind become Tables: columns, what their docs refer to, and cells."""
+
+    columns: Sequence[Column]
+    info: TypeInfo
+    cells: Callable[[Obj], list[Any]]
+
+
+def foreign(scope: Scope, request: Request, form: Output, obj: Obj, sheet: Sheet) -> Reply:
+    """An object of another kind than the scope's (a Scale)."""
+    if form.kind == "Table":
+        return _foreign_table(scope, request, form, [obj], _table_meta(obj["metadata"]), sheet)
+    if form.kind != "PartialObjectMetadata":
+        raise _unsupported(form)
+    return _render(form, _partial(form, obj["metadata"]), 200)
+
+
+def foreign_list(scope: Scope, request: Request, form: Output, objects: Sequence[Obj], sheet: Sheet) -> Reply:
+    """A list of such objects."""
+    if form.kind == "Table":
+        return _foreign_table(scope, request, form, objects, {}, sheet)
+    if form.kind != "PartialObjectMetadataList":
+        raise _unsupported(form)
+    document: Obj = {"kind": form.kind, "apiVersion": f"{_META}/{form.version}", "metadata": {}}
+    document["items"] = [_partial(form, obj["metadata"]) for obj in objects]
+    return _render(form, document, 200)
+
+
+def _foreign_table(
+    scope: Scope, request: Request, form: Output, objects: Sequence[Obj], meta: Obj, sheet: Sheet
+) -> Reply:
+    include = include_object(request)
+    rows = [{"cells": sheet.cells(obj), "object": _shown(form, include, obj)} for obj in objects]
+    table = _table(scope, form, rows, meta, columns=False)
+    table["columnDefinitions"] = scope.server.columns.draw(sheet.columns, sheet.info)
+    return _render(form, table, 200)
+
+
+def _shown(form: Output, include: str, obj: Obj) -> Obj | None:
+    """What a row carries of its object."""
+    if include == "Object":
+        return obj
+    return _partial(form, obj["metadata"]) if include == "Metadata" else None
 
 
 def include_object(request: Request) -> str:
@@ -127,7 +175,7 @@ def _table(scope: Scope, form: Output, rows: list[Obj], meta: Obj, *, columns: b
         "kind": "Table",
         "apiVersion": f"{_META}/{form.version}",
         "metadata": meta,
-        "columnDefinitions": scope.server.columns(scope) if columns else None,
+        "columnDefinitions": scope.server.columns.of(scope.kind, scope.version, scope.type) if columns else None,
         "rows": rows,
     }
 
@@ -138,12 +186,7 @@ def _row(scope: Scope, form: Output, include: str, obj: Obj) -> Obj:
     conditions = kind.row_conditions(obj)
     if conditions:
         row["conditions"] = conditions
-    shown: Any = None
-    if include == "Object":
-        shown = obj
-    elif include == "Metadata":
-        shown = _partial(form, obj["metadata"])
-    row["object"] = shown
+    row["object"] = _shown(form, include, obj)
     return row
 
 

@@ -61,7 +61,7 @@ def config_for(data: Path, port: int, *, storage: str = "") -> Config:
             requestheader_allowed_names=("front-proxy-client",),
         ),
         authz=authz.Config(),
-        admission=admission.Config(enable_admission_plugins=("NodeRestriction",)),
+        admission=admission.Config(enable_admission_plugins=tuple({"NodeRestriction"} & {e.name for e in admission.ORDER})),
         kubelet_client_certificate=folder / "apiserver-kubelet-client.crt",
         kubelet_client_key=folder / "apiserver-kubelet-client.key",
         kubelet_certificate_authority=folder / "ca.crt",
