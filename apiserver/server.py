@@ -26,6 +26,7 @@ from apiserver.filters.errors import Errors, page_not_found
 from apiserver.filters.inflight import InFlight
 from apiserver.handlers.scope import Scope
 from apiserver.kubelet import Kubelets
+from apiserver.openapi_docs import OpenApiDocs
 from apiserver.patch import managers
 from apiserver.patch.managed import FieldManager
 from apiserver.registry.kind import Column, Kind
@@ -191,6 +192,10 @@ class ApiServer:
         app.add_path("/version", self._version)
         app.add_path("/api", self.discovery.api, ())
         app.add_path("/apis", self.discovery.apis, ())
+        docs = OpenApiDocs(self.discovery, self.clock.time)
+        app.add_path("/openapi/v2", docs.v2)
+        app.add_path("/openapi/v3", docs.v3)
+        app.add_prefix("/openapi/v3/", docs.group)
         for name, health in self.health.items():
             app.add_prefix(f"/{name}", _health_handler(name, health))
             health.add("etcd" if name != "readyz" else "etcd-readiness", lambda: None)

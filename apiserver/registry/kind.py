@@ -190,7 +190,15 @@ class Kind:
 
         return schemas.load().type(self.schema_name(version))
 
+    def published_schema(self, version: str) -> dict[str, Any] | None:
+        """A custom kind's definition (OpenAPI v3) to publish; None for built-in kinds, whose definitions are known."""
+        return None
+
     # -- versions
+
+    def deprecation(self, version: str) -> str:
+        """The warning that every request to this version of the kind gets; "" for none."""
+        return ""
 
     def convert(self, obj: Obj, source: str, target: str) -> Obj:
         """The object in another version, apiVersion included. Called only for kinds with several versions."""

@@ -1,0 +1,148 @@
+"""/openapi/v2 and /openapi/v3 over HTTP: what openapi.publish makes of the kinds that are served.
+
+Follows discovery: a kind that comes or goes shows at once. Documents are made in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
+from typing import Any
+
+import orjson
+
+from apimachinery import errors
+from apiserver import negotiate
+from apiserver.discovery import Discovery
+from apiserver.filters.base import Request
+from apiserver.handlers.connect import CONNECT
+from apiserver.registry.kind import Kind, Subresource
+from openapi import publish, schemas
+from openapi.paths import Served, Sub
+from openapi.publish import Document, Publisher
+from serving.reply import Reply
+
+V2_PROTOBUF = ("com.github.proto-openapi.spec.v2.v1.0+protobuf", "com.github.proto-openapi.spec.v2@v1.0+protobuf")
+_V2_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+_YEAR = 365 * 24 * 3600
+
+
+class OpenApiDocs:
+    """Handlers for the two versions. now: seconds since the epoch."""
+
+    def __init__(self, discovery: Discovery, now: Callable[[], float]) -> None:
+        self._discovery = discovery
+        self._now = now
+        self._publisher = Publisher()
+        self._stale = True
+        self._making = asyncio.Lock()
+        discovery.changed.append(self._changed)
+
+    def _changed(self) -> None:
+        self._stale = True
+
+    async def v2(self, request: Request) -> Reply:
+        """The whole API in one document: JSON, or protobuf for clients that ask for it."""
+        protobuf = _wants_protobuf(request)
+        document = await self._make(lambda publisher: publisher.v2_protobuf() if protobuf else publisher.v2())
+        assert document is not None
+        return self._reply(request, document, _V2_TYPE if protobuf else "application/json")
+
+    async def v3(self, request: Request) -> Reply:
+        """/openapi/v3: the list of documents."""
+        index = await self._make(lambda publisher: Document(orjson.dumps(publisher.index()), ""))
+        assert index is not None
+        return Reply(200, index.body, "application/json")
+
+    async def group(self, request: Request) -> Reply:
+        """/openapi/v3/<name>: the document of one group and version."""
+        name = request.raw_path.removeprefix("/openapi/v3/").rstrip("/")
+        document = await self._make(lambda publisher: publisher.v3(name))
+        if document is None:
+            return Reply(404, b"", "")
+        asked = request.param("hash")
+        if asked and asked != document.etag:
+            return Reply(301, b"", headers=[("Location", f"/openapi/v3/{name}?hash={document.etag}")])
+        reply = self._reply(request, document, "application/json")
+        if asked:
+            reply.headers.append(("Cache-Control", "public, immutable"))
+            reply.headers.append(("Expires", formatdate(self._now() + _YEAR, usegmt=True)))
+        return reply
+
+    async def _make(self, ask: Callable[[Publisher], Document | None]) -> Document | None:
+        async with self._making:
+            if self._stale:
+                self._stale = False
+                served = list(self._all_served())
+                self._publisher.replace((one for one, _ in served), _custom_definitions(served))
+            return await asyncio.to_thread(ask, self._publisher)
+
+    def _reply(self, request: Request, document: Document, media_type: str) -> Reply:
+        etag = f'"{document.etag}"'
+        headers = [("Etag", etag), ("Vary", "Accept")]
+        if request.headers.get("If-None-Match") == etag:
+            return Reply(304, b"", headers=headers)
+        return Reply(200, document.body, media_type, headers)
+
+    def _all_served(self) -> Iterator[tuple[Served, dict[str, Any] | None]]:
+        for group in self._discovery.groups.values():
+            for version, kinds in group.versions.items():
+                for kind in kinds:
+                    yield served_of(kind, version), kind.published_schema(version)
+
+
+def _custom_definitions(served: list[tuple[Served, dict[str, Any] | None]]) -> dict[str, Any]:
+    """Definitions of custom kinds and of their lists."""
+    out: dict[str, Any] = {}
+    for one, schema in served:
+        if schema is not None:
+            out[one.definition] = schema
+            out[one.list_definition] = publish.list_schema(one)
+    return out
+
+
+def served_of(kind: Kind, version: str) -> Served:
+    """What the publisher needs to know of a kind."""
+    schema = kind.published_schema(version)
+    if schema is None:
+        types = schemas.load().kinds
+        definition = types.get(kind.schema_name(version), "")
+        lists = types.get(f"{kind.api_version(version)}/{kind.list_kind}", "")
+    else:
+        prefix = ".".join(reversed(kind.group.split("."))) + "." + version
+        definition, lists = f"{prefix}.{kind.kind}", f"{prefix}.{kind.list_kind}"
+    return Served(
+        kind.group,
+        version,
+        kind.kind,
+        kind.plural,
+        kind.namespaced,
+        tuple(kind.verbs),
+        definition,
+        lists,
+        tuple(_sub(kind, version, subresource) for subresource in kind.subresources),
+        schema is not None,
+    )
+
+
+def _sub(kind: Kind, version: str, sub: Subresource) -> Sub:
+    connect = (kind.group, kind.plural, sub.name) in CONNECT
+    if not sub.kind or sub.kind == kind.kind:
+        return Sub(sub.name, tuple(sub.verbs), connect=connect)
+    group = kind.group if sub.group is None else sub.group
+    sub_version = sub.version or version
+    name = f"{group}/{sub_version}/{sub.kind}" if group else f"{sub_version}/{sub.kind}"
+    return Sub(sub.name, tuple(sub.verbs), (group, sub_version, sub.kind), schemas.load().kinds.get(name, ""), connect)
+
+
+def _wants_protobuf(request: Request) -> bool:
+    header = request.headers.get("Accept")
+    if not header:
+        return False
+    for clause in negotiate.parse_accept(header):
+        if clause.type == "application" and clause.subtype in V2_PROTOBUF:
+            return True
+        if clause.type in ("*", "application") and clause.subtype in ("*", "json"):
+            return False
+    raise errors.not_acceptable(["application/json", _V2_TYPE])
