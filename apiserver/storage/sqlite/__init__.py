@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Concatenate, ParamSpec, TypeVar
@@ -229,27 +230,26 @@ class SQLite:
         while True:
             seen.append((self._clock.monotonic(), self.revision))
             await self._clock.sleep(max(history / 10, 1.0))
-            due = 0
             while seen and seen[0][0] <= self._clock.monotonic() - history:
-                due = seen.popleft()[1]
-            if due:
                 try:
-                    await self.compact(due)
+                    await self.compact(seen[0][1])
                 except Unavailable as error:
                     logger.warning("compaction of %s will be tried again: %s", self._file, error)
-                    seen.appendleft((self._clock.monotonic() - history, due))
+                    break
+                seen.popleft()
 
     async def _expire_regularly(self) -> None:
-        def step(batch: Batch) -> int:
-            return _expire(batch, self._clock.time())
-
+        interval = self._options.expiry_interval
         while True:
-            await self._clock.sleep(self._options.expiry_interval)
-            try:
-                while await self._submit(STEP, step=step):
-                    pass
-            except Unavailable as error:
-                logger.warning("expiry in %s will be tried again: %s", self._file, error)
+            await self._clock.sleep(interval)
+            now = 0.0
+            while now + interval <= self._clock.time():  # again, if the clock was moved on meanwhile
+                now = self._clock.time()
+                try:
+                    while await self._submit(STEP, step=partial(_expire, now=now)):
+                        pass
+                except Unavailable as error:
+                    logger.warning("expiry in %s will be tried again: %s", self._file, error)
 
 
 def _forget(batch: Batch, until: int) -> int:
