@@ -33,10 +33,9 @@ if TYPE_CHECKING:
 # Outermost first. server.py builds each from its module and gives them to App in this order; a test pins it.
 FILTERS: tuple[tuple[str, str], ...] = (
     ("errors", "first: draws every error, its own audit id and the warnings of all that follow"),
-    ("metrics", "after errors, so that it counts what the client was really answered"),
+    ("metrics", "after errors, which needs no counting; before all that may refuse"),
     ("deadline", "before anything that may wait"),
     ("authn", "before all that ask who it is"),
-    ("audit", "after authn: it records the real user; before impersonation: and whom it acts as"),
     ("impersonation", "after authn and before all that judge the user: they judge the impersonated one"),
     ("inflight", "after impersonation: shares are the effective user's; before authz, which costs work"),
     ("authz", "last: nothing but the handler comes after it"),
@@ -60,6 +59,7 @@ class Routes:
     item: Methods = field(default_factory=dict)
     subresources: dict[str, Methods] = field(default_factory=dict)
     subpaths: frozenset[str] = frozenset()
+    warning: str = ""
 
 
 @dataclass(eq=False)
@@ -148,6 +148,8 @@ class App:
         if found is None:
             raise method_not_allowed()
         scope, endpoint = found
+        if routes.warning:
+            request.warnings.append(routes.warning)
         if request.method not in _MUTATING:
             return await endpoint(scope, request)
         # A client that goes away must not tear a write in the middle: between an allocation and its object.

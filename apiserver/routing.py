@@ -26,7 +26,7 @@ _METHODS = {"get": ("GET",), "create": ("POST",), "update": ("PUT",), "patch": (
 def routes_of(server: Server, kind: Kind, version: str, store: Store, *, custom: bool = False) -> Routes:
     """The routes of one version of a kind."""
     scope = Scope(server, kind, version, store, custom=custom)
-    routes = Routes(kind, version)
+    routes = Routes(kind, version, warning=kind.deprecation(version))
     if not kind.stored:
         collection, item = VIRTUAL.get((kind.group, kind.plural), ({"POST": review.review}, {}))
         routes.collection = {method: (scope, endpoint) for method, endpoint in collection.items()}

@@ -7,7 +7,6 @@ Start, in this order: open storage and load the caches; listen; run the start-up
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
@@ -15,15 +14,19 @@ from typing import Any, cast
 
 from apimachinery.clock import Clock, RealClock
 from apiserver import admission, authn, authz, discovery, kinds, openid, routing, storage, version
-from apiserver.app import App, Routes, Server
+from apiserver.app import FILTERS, App, Routes, Server
 from apiserver.bootstrap import kubernetes_service, namespaces, priority_classes, rbac
 from apiserver.bootstrap.ensure import Access
 from apiserver.columns import ColumnDefinitions, scale_columns
 from apiserver.config import Config
+from apiserver.filters.authn import AuthenticationFilter
+from apiserver.filters.authz import AuthorizationFilter
 from apiserver.filters.base import Filter, Request
 from apiserver.filters.deadline import Deadline
 from apiserver.filters.errors import Errors, page_not_found
+from apiserver.filters.impersonation import ImpersonationFilter
 from apiserver.filters.inflight import InFlight
+from apiserver.filters.metrics import RequestMetrics
 from apiserver.handlers.scope import Scope
 from apiserver.kubelet import Kubelets
 from apiserver.openapi_docs import OpenApiDocs
@@ -38,6 +41,7 @@ from openapi.schemas import TypeInfo
 from serving import tls
 from serving.health import Health
 from serving.http import HttpServer
+from serving.metrics import CONTENT_TYPE, Gauge, Metrics, process_memory
 from serving.reply import Reply
 
 log = logging.getLogger(__name__)
@@ -86,6 +90,7 @@ class ApiServer:
             store_of=lambda group, plural: self.registry.stores[group, plural],
             scope_of=self._scope_of,
         )
+        self.metrics = Metrics()
         self.health = {name: Health(name) for name in ("healthz", "livez", "readyz")}
         self._pending_hooks: set[str] = set()
         self._ending = False
@@ -131,6 +136,7 @@ class ApiServer:
         for kind in kinds.all_kinds():
             self.add_kind(kind)
         self._paths()
+        self._add_metrics()
         self.app.use(self._filters())
         await self.caches.start()
         self.registry_ready()
@@ -173,13 +179,14 @@ class ApiServer:
         config = self.config
         built: dict[str, Filter] = {
             "errors": Errors(),
+            "metrics": RequestMetrics(self.metrics, self.clock, self.app.routes.keys()),
             "deadline": Deadline(self.clock, config.request_timeout),
-            "authn": _part("apiserver.filters.authn", "AuthenticationFilter", self.authentication),
-            "impersonation": _part("apiserver.filters.impersonation", "ImpersonationFilter", self.authorization),
+            "authn": AuthenticationFilter(self.authentication),
+            "impersonation": ImpersonationFilter(self.authorization),
             "inflight": InFlight(config.max_requests_inflight, config.max_mutating_requests_inflight),
-            "authz": _part("apiserver.filters.authz", "AuthorizationFilter", self.authorization),
+            "authz": AuthorizationFilter(self.authorization),
         }
-        return list(built.values())
+        return [built[name] for name, _ in FILTERS]
 
     def _address(self) -> str:
         config = self.config
@@ -190,6 +197,7 @@ class ApiServer:
         app = self.app
         app.add_path("/", self._root)
         app.add_path("/version", self._version)
+        app.add_path("/metrics", self._metrics)
         app.add_path("/api", self.discovery.api, ())
         app.add_path("/apis", self.discovery.apis, ())
         docs = OpenApiDocs(self.discovery, self.clock.time)
@@ -217,6 +225,18 @@ class ApiServer:
         import orjson
 
         return Reply(200, orjson.dumps(version.document(), option=orjson.OPT_INDENT_2))
+
+    def _add_metrics(self) -> None:
+        """What the server knows of itself and its store."""
+
+        def counts() -> dict[tuple[str, ...], float]:
+            return {(store.kind.group_resource,): float(len(store.cache)) for store in self.registry.stores.values()}
+
+        text = "Number of stored objects at the time of last check split by kind."
+        self.metrics.add(process_memory(), Gauge("apiserver_storage_objects", text, ("resource",), counts))
+
+    async def _metrics(self, request: Request) -> Reply:
+        return Reply(200, self.metrics.render(), CONTENT_TYPE)
 
     # -- hooks
 
@@ -256,10 +276,6 @@ def _health_handler(name: str, health: Health) -> Callable[[Request], Awaitable[
         return reply
 
     return answer
-
-
-def _part(module: str, name: str, *arguments: Any) -> Any:
-    return getattr(importlib.import_module(module), name)(*arguments)
 
 
 def _admission(server: ApiServer) -> Any:

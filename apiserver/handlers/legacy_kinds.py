@@ -67,44 +67,42 @@ def refuse(parsed: codec.Parsed, kind: str, api_version: str, expected: Expected
     """Raise the 400 for a body that says it is `kind` of `api_version` where something else is expected."""
     from apiserver.handlers.scope import cannot_handle
 
+    text, alone = problem(parsed, kind, api_version, expected)
+    if alone:
+        raise errors.bad_request(text)
+    raise cannot_handle(kind, gvk.split_api_version(api_version)[1], expected, text)
+
+
+def problem(parsed: codec.Parsed, kind: str, api_version: str, expected: Expected) -> tuple[str, bool]:
+    """(what is wrong with such a body, whether the text says it all)."""
     group, version = gvk.split_api_version(api_version)
+    mismatch = (
+        f"the API version in the data ({api_version}) does not match the expected API version ({expected.api_version})"
+    )
+    same = kind == expected.kind
     if expected.custom:
-        raise (
-            errors.bad_request(_mismatch(api_version, expected))
-            if kind == expected.kind
-            else cannot_handle(kind, version, expected, f'unable to decode "{kind}" as "{expected.kind}"')
-        )
-    name = f"{api_version}/{kind}"
+        return (mismatch, True) if same else (f'unable to decode "{kind}" as "{expected.kind}"', False)
     types = schemas.load()
+    name = f"{api_version}/{kind}"
     if types.has(name):
         try:
             codec.decode(types.type(name), parsed)
         except codec.DecodeError as error:
-            raise cannot_handle(kind, version, expected, str(error)) from error
-        if kind == expected.kind and _same_kind(group, expected.group):
-            raise errors.bad_request(_mismatch(api_version, expected))
-        raise cannot_handle(kind, version, expected, _no_conversion(kind, version, expected))
+            return str(error), False
+        if same and _same_kind(group, expected.group):
+            return mismatch, True
+        return _no_conversion(kind, version, expected), False
     current, kinds = _RETIRED.get((group, version), ("", ()))
-    if kind in kinds and kind == expected.kind and (not current or current == expected.group):
-        raise errors.bad_request(_mismatch(api_version, expected))
+    if same and kind in kinds and (not current or current == expected.group):
+        return mismatch, True
     if kind == "List" and api_version == "v1":
-        raise cannot_handle(kind, version, expected, _no_conversion(kind, version, expected))
-    raise cannot_handle(kind, version, expected, not_registered(kind, api_version))
+        return _no_conversion(kind, version, expected), False
+    return f'no kind "{kind}" is registered for version "{api_version}" {SCHEME}', False
 
 
 def _no_conversion(kind: str, version: str, expected: Expected) -> str:
     internal = f"{expected.group.partition('.')[0] or 'core'}.{expected.kind}"
     return f"converting ({version}.{kind}) to ({internal}): unknown conversion"
-
-
-def not_registered(kind: str, api_version: str) -> str:
-    return f'no kind "{kind}" is registered for version "{api_version}" {SCHEME}'
-
-
-def _mismatch(api_version: str, expected: Expected) -> str:
-    return (
-        f"the API version in the data ({api_version}) does not match the expected API version ({expected.api_version})"
-    )
 
 
 def _same_kind(group: str, wanted: str) -> bool:

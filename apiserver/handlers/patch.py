@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from apimachinery import errors, times
+import orjson
+
+from apimachinery import errors, field, times
 from apiserver import negotiate
 from apiserver.filters.base import Request
-from apiserver.handlers import options
+from apiserver.handlers import legacy_kinds, options
 from apiserver.handlers.create import manager_of
 from apiserver.handlers.scope import Scope
 from apiserver.handlers.update import authorize_create
@@ -69,11 +71,25 @@ def _merge(scope: Scope, request: Request, patch_type: str, raw: bytes, opts: Ob
         before = scope.server.copy(live)
         patched, warnings = patcher.patch(patch_type, live, raw, scope.type, validation)
         request.warnings.extend(text for text in warnings if text not in request.warnings)
+        if patch_type != negotiate.STRATEGIC_PATCH:
+            _check_type(scope, patched)
+        patched.update(kind=scope.kind.kind, apiVersion=scope.api_version)
         patched.setdefault("metadata", {})
         scope.kind.default(patched, scope.version)
         return scope.managers.update(before, patched, manager=manager, now=now)
 
     return change
+
+
+def _check_type(scope: Scope, patched: Obj) -> None:
+    """422 when the patch made another kind or version of the object; a strategic one cannot."""
+    kind, api_version = patched.get("kind"), patched.get("apiVersion")
+    if kind == scope.kind.kind and api_version == scope.api_version:
+        return
+    raw = orjson.dumps(patched)
+    kind, api_version = str(kind or scope.kind.kind), str(api_version or scope.api_version)
+    text, _ = legacy_kinds.problem(codec.parse(raw), kind, api_version, scope.expected())
+    raise errors.invalid("", "", "", [field.invalid("patch", raw.decode(), text)])
 
 
 def _apply(scope: Scope, request: Request, raw: bytes, opts: Obj) -> Change:

@@ -174,12 +174,13 @@ def _without_type(obj: Obj) -> Obj:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a body ought to be. custom: kind and apiVersion are required."""
+    """What a body ought to be. custom: kind and apiVersion are required. also: apiVersions taken for the same type."""
 
     kind: str
     group: str
     version: str
     custom: bool = False
+    also: tuple[str, ...] = ()
 
     @property
     def api_version(self) -> str:
@@ -244,6 +245,8 @@ def check_type(parsed: codec.Parsed, expected: Expected, raw: bytes) -> None:
         text = f"Object '{missing}' is missing in '{raw.decode('utf-8', 'replace')}'"
         raise _unrecognized(expected, text, raw)
     kind, version = kind or expected.kind, version or expected.api_version
+    if kind == expected.kind and version in expected.also:
+        return
     if version.count("/") > 1:
         raise _unrecognized(expected, f"unexpected GroupVersion string: {version}", raw)
     if kind == expected.kind and version == expected.api_version:

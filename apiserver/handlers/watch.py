@@ -7,7 +7,7 @@ filters have let go of the request. A version that is no longer kept is told as 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 
 import orjson
@@ -80,23 +80,23 @@ async def watch(scope: Scope, request: Request, form: Output, opts: ListOptions,
     if request.headers.get("Upgrade", "").lower() == "websocket":
         from apiserver.handlers import watch_websocket
 
-        return watch_websocket.reply(request, lambda send: _run(begin, send, revision))
+        return watch_websocket.reply(lambda send: _run(begin, send, revision))
     return StreamReply(produce, content_type=negotiate.JSON)
 
 
-async def _run(begin: Callable[[], object], send: Callable[[bytes], object], revision: int) -> None:
+async def _run(begin: Callable[[], Awaitable[Watch]], send: Callable[[bytes], Awaitable[None]], revision: int) -> None:
     """Send events until the watch is over."""
     try:
-        with await begin() as cursor:  # type: ignore[misc]
+        with await begin() as cursor:
             while data := await cursor.next():
-                await send(data)  # type: ignore[misc]
+                await send(data)
     except WatchExpired:
-        await send(error_line(errors.expired("too old resource version: the watch has fallen behind")))  # type: ignore[misc]
+        await send(error_line(errors.expired("too old resource version: the watch has fallen behind")))
     except Compacted as error:
         text = f"too old resource version: {revision} ({error.compacted})"
-        await send(error_line(errors.expired(text)))  # type: ignore[misc]
+        await send(error_line(errors.expired(text)))
     except FutureRevision as error:
-        await send(error_line(get_handler.too_large_revision(error.revision, error.current)))  # type: ignore[misc]
+        await send(error_line(get_handler.too_large_revision(error.revision, error.current)))
 
 
 def error_line(error: ApiError) -> bytes:

@@ -12,8 +12,6 @@ from apiserver.handlers.scope import Scope
 from apiserver.registry.kind import Obj
 from serving.reply import Reply
 
-_DEPRECATED = "v1 ComponentStatus is deprecated in v1.19+"
-
 
 def _statuses(scope: Scope) -> list[Obj]:
     """The store is healthy, or this would not be answered; the others are asked by nobody any more."""
@@ -29,7 +27,6 @@ def _sheet(scope: Scope) -> transform.Sheet:
 async def list_(scope: Scope, request: Request) -> Reply:
     negotiate.check_route(request)
     form = negotiate.output(request)
-    request.warnings.append(_DEPRECATED)
     items = _statuses(scope)
     if form.kind:
         return transform.foreign_list(scope, request, form, items, _sheet(scope))
@@ -43,7 +40,6 @@ async def list_(scope: Scope, request: Request) -> Reply:
 async def get(scope: Scope, request: Request) -> Reply:
     negotiate.check_route(request)
     form = negotiate.output(request)
-    request.warnings.append(_DEPRECATED)
     for item in _statuses(scope):
         if item["metadata"]["name"] == request.info.name:
             if form.kind:

@@ -15,7 +15,7 @@ from apiserver.registry.registry import SERVER_USER
 from apiserver.registry.store import Write
 from serving.reply import Reply
 
-_EXPECTED = Expected("Eviction", "policy", "v1")
+_EXPECTED = Expected("Eviction", "policy", "v1", also=("policy/v1beta1",))
 _MANAGER = "kube-apiserver"
 _MAX_DISRUPTED = 2000
 _RETRY = 10

@@ -31,7 +31,7 @@ from serving.reply import Reply
 
 _GROUP, _VERSION = "autoscaling", "v1"
 _API_VERSION = f"{_GROUP}/{_VERSION}"
-_EXPECTED = Expected("Scale", _GROUP, _VERSION)
+_EXPECTED = Expected("Scale", _GROUP, _VERSION, also=("apps/v1beta1", "apps/v1beta2", "extensions/v1beta1"))
 _PATCHES = (negotiate.JSON_PATCH, negotiate.MERGE_PATCH, negotiate.STRATEGIC_PATCH, negotiate.APPLY_PATCH)
 
 

@@ -22,6 +22,9 @@ class ComponentStatusKind(Kind):
         Column("Error", description="Error of the component conditions"),
     )
 
+    def deprecation(self, version: str) -> str:
+        return "v1 ComponentStatus is deprecated in v1.19+"
+
     def cells(self, obj: Obj, clock: Clock) -> list[Any]:
         status, message, error = "Unknown", "", ""
         for condition in obj.get("conditions") or ():

@@ -18,6 +18,9 @@ class EndpointsKind(Kind):
     create_on_update = True
     columns = (NAME_COLUMN, Column("Endpoints", doc="subsets"), AGE_COLUMN)
 
+    def deprecation(self, version: str) -> str:
+        return "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
+
     def cells(self, obj: Obj, clock: Clock) -> list[Any]:
         return [obj["metadata"].get("name", ""), format_endpoints(obj), cells.age(obj, clock)]
 

@@ -22,6 +22,7 @@ _MODES = (
 class PersistentVolumeKind(Kind):
     kind = "PersistentVolume"
     plural = "persistentvolumes"
+    returns_deleted = True
     namespaced = False
     short_names = ("pv",)
     subresources = (STATUS,)

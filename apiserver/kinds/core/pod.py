@@ -20,6 +20,7 @@ _ANY = ("create", "delete", "get", "patch", "update")
 class PodKind(Kind):
     kind = "Pod"
     plural = "pods"
+    returns_deleted = True
     short_names = ("po",)
     categories = ("all",)
     subresources = (

@@ -12,6 +12,7 @@ from apiserver.registry.kind import NAME_COLUMN, Column, Kind, Obj
 class PodTemplateKind(Kind):
     kind = "PodTemplate"
     plural = "podtemplates"
+    returns_deleted = True
     has_generation = True
     columns = (
         NAME_COLUMN,

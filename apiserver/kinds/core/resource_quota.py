@@ -12,6 +12,7 @@ from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Kin
 class ResourceQuotaKind(Kind):
     kind = "ResourceQuota"
     plural = "resourcequotas"
+    returns_deleted = True
     short_names = ("quota",)
     subresources = (STATUS,)
     columns = (

@@ -12,6 +12,7 @@ from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Kin
 class ServiceKind(Kind):
     kind = "Service"
     plural = "services"
+    returns_deleted = True
     short_names = ("svc",)
     categories = ("all",)
     subresources = (

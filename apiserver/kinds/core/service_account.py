@@ -6,7 +6,13 @@ from typing import Any
 
 from apimachinery.clock import Clock
 from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Kind, Obj, Subresource
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, Obj, Subresource
+
+_ENFORCE = "kubernetes.io/enforce-mountable-secrets"
+_ENFORCE_WARNING = (
+    'metadata.annotations[kubernetes.io/enforce-mountable-secrets]: deprecated in v1.32+; prefer separate namespaces '
+    "to isolate access to mounted secrets"
+)
 
 
 class ServiceAccountKind(Kind):
@@ -19,8 +25,17 @@ class ServiceAccountKind(Kind):
     unconditional_update = False
     columns = (NAME_COLUMN, Column("Secrets", doc="secrets"), AGE_COLUMN)
 
+    def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
+        if not _enforces(obj) or (old is not None and _enforces(old)):
+            return []
+        return [_ENFORCE_WARNING]
+
     def cells(self, obj: Obj, clock: Clock) -> list[Any]:
         return [obj["metadata"].get("name", ""), len(obj.get("secrets") or ()), cells.age(obj, clock)]
+
+
+def _enforces(account: Obj) -> bool:
+    return (account["metadata"].get("annotations") or {}).get(_ENFORCE) == "true"
 
 
 SERVICE_ACCOUNT = ServiceAccountKind()

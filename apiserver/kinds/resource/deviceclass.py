@@ -13,6 +13,7 @@ class DeviceClass(Kind):
     group = "resource.k8s.io"
     kind = "DeviceClass"
     plural = "deviceclasses"
+    returns_deleted = True
     namespaced = False
     has_generation = True
     columns = (NAME_COLUMN, AGE_COLUMN)

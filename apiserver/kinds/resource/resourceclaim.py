@@ -13,6 +13,7 @@ class ResourceClaim(Kind):
     group = "resource.k8s.io"
     kind = "ResourceClaim"
     plural = "resourceclaims"
+    returns_deleted = True
     subresources = (STATUS,)
     columns = (
         NAME_COLUMN,

@@ -13,6 +13,7 @@ class ResourceClaimTemplate(Kind):
     group = "resource.k8s.io"
     kind = "ResourceClaimTemplate"
     plural = "resourceclaimtemplates"
+    returns_deleted = True
     columns = (NAME_COLUMN, AGE_COLUMN)
 
     def cells(self, obj: Obj, clock: Clock) -> list[Any]:

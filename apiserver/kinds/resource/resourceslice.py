@@ -13,6 +13,7 @@ class ResourceSlice(Kind):
     group = "resource.k8s.io"
     kind = "ResourceSlice"
     plural = "resourceslices"
+    returns_deleted = True
     namespaced = False
     has_generation = True
     columns = (

@@ -13,6 +13,7 @@ class CSIDriver(Kind):
     group = "storage.k8s.io"
     kind = "CSIDriver"
     plural = "csidrivers"
+    returns_deleted = True
     namespaced = False
     unconditional_update = False
     columns = (

@@ -13,6 +13,7 @@ class CSINode(Kind):
     group = "storage.k8s.io"
     kind = "CSINode"
     plural = "csinodes"
+    returns_deleted = True
     namespaced = False
     unconditional_update = False
     columns = (

@@ -18,6 +18,7 @@ class StorageClass(Kind):
     group = "storage.k8s.io"
     kind = "StorageClass"
     plural = "storageclasses"
+    returns_deleted = True
     namespaced = False
     short_names = ("sc",)
     columns = (

@@ -13,6 +13,7 @@ class VolumeAttachment(Kind):
     group = "storage.k8s.io"
     kind = "VolumeAttachment"
     plural = "volumeattachments"
+    returns_deleted = True
     namespaced = False
     unconditional_update = False
     subresources = (STATUS,)

@@ -13,6 +13,7 @@ class VolumeAttributesClass(Kind):
     group = "storage.k8s.io"
     kind = "VolumeAttributesClass"
     plural = "volumeattributesclasses"
+    returns_deleted = True
     namespaced = False
     short_names = ("vac",)
     columns = (NAME_COLUMN, Column("DriverName", doc="driverName"), AGE_COLUMN)
