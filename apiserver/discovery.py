@@ -179,6 +179,7 @@ _ADMISSION = "admissionregistration.k8s.io"
 # Kinds that the original stores in another version than it serves.
 _STORED_ELSEWHERE = {
     ("events.k8s.io", "Event"): "/v1/Event",
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): "apiextensions.k8s.io/v1beta1/CustomResourceDefinition",
     (_ADMISSION, "MutatingAdmissionPolicy"): f"{_ADMISSION}/v1beta1/MutatingAdmissionPolicy",
     (_ADMISSION, "MutatingAdmissionPolicyBinding"): f"{_ADMISSION}/v1beta1/MutatingAdmissionPolicyBinding",
 }

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, cast
 
 from apimachinery.clock import Clock, RealClock
-from apiserver import admission, authn, authz, discovery, kinds, openid, routing, storage, version
+from apiserver import admission, authn, authz, discovery, kinds, openid, routing, storage
 from apiserver.app import FILTERS, App, Routes, Server
 from apiserver.bootstrap import kubernetes_service, namespaces, priority_classes, rbac
 from apiserver.bootstrap.ensure import Access
@@ -21,9 +21,9 @@ from apiserver.columns import ColumnDefinitions, scale_columns
 from apiserver.config import Config
 from apiserver.filters.authn import AuthenticationFilter
 from apiserver.filters.authz import AuthorizationFilter
-from apiserver.filters.base import Filter, Request
+from apiserver.filters.base import Filter
 from apiserver.filters.deadline import Deadline
-from apiserver.filters.errors import Errors, page_not_found
+from apiserver.filters.errors import Errors
 from apiserver.filters.impersonation import ImpersonationFilter
 from apiserver.filters.inflight import InFlight
 from apiserver.filters.metrics import RequestMetrics
@@ -35,14 +35,13 @@ from apiserver.patch.managed import FieldManager
 from apiserver.registry.kind import Column, Kind
 from apiserver.registry.registry import LocalReader, LocalWriter, Registry
 from apiserver.registry.store import Environment, NoAdmission, Store
+from apiserver.selfinfo import SelfInfo
 from apiserver.storage.cacher import Cacher, Caches
 from openapi import schemas
 from openapi.schemas import TypeInfo
 from serving import tls
-from serving.health import Health
 from serving.http import HttpServer
-from serving.metrics import CONTENT_TYPE, Gauge, Metrics, process_memory
-from serving.reply import Reply
+from serving.metrics import Gauge, process_memory
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +63,6 @@ class ApiServer:
         self.services: dict[str, Any] = {}
         self.services.update(self.authentication.services())
         self.services.update(self.authorization.services())
-        self.services.update(self.authentication.services())
         self.services["token-issuer"] = self.authentication.issuer
         self.services["streams"] = self.streams = set()
         self.services["kubelet"] = self.kubelets = Kubelets(
@@ -90,10 +88,7 @@ class ApiServer:
             store_of=lambda group, plural: self.registry.stores[group, plural],
             scope_of=self._scope_of,
         )
-        self.metrics = Metrics()
-        self.health = {name: Health(name) for name in ("healthz", "livez", "readyz")}
-        self._pending_hooks: set[str] = set()
-        self._ending = False
+        self.info = SelfInfo(self.app, clock, config, lambda: None, self.discovery.group_paths)
         self.http: HttpServer | None = None
 
     # -- kinds
@@ -163,7 +158,7 @@ class ApiServer:
 
     async def end(self) -> None:
         """Not ready; watches end; requests finish; storage closes. Less than two seconds."""
-        self._ending = True
+        self.info.ending = True
         self.caches.end_watches()
         if self.http is not None:
             await self.http.end()
@@ -179,7 +174,7 @@ class ApiServer:
         config = self.config
         built: dict[str, Filter] = {
             "errors": Errors(),
-            "metrics": RequestMetrics(self.metrics, self.clock, self.app.routes.keys()),
+            "metrics": RequestMetrics(self.info.metrics, self.clock, self.app.routes.keys()),
             "deadline": Deadline(self.clock, config.request_timeout),
             "authn": AuthenticationFilter(self.authentication),
             "impersonation": ImpersonationFilter(self.authorization),
@@ -195,36 +190,14 @@ class ApiServer:
 
     def _paths(self) -> None:
         app = self.app
-        app.add_path("/", self._root)
-        app.add_path("/version", self._version)
-        app.add_path("/metrics", self._metrics)
         app.add_path("/api", self.discovery.api, ())
         app.add_path("/apis", self.discovery.apis, ())
         docs = OpenApiDocs(self.discovery, self.clock.time)
         app.add_path("/openapi/v2", docs.v2)
         app.add_path("/openapi/v3", docs.v3)
         app.add_prefix("/openapi/v3/", docs.group)
-        for name, health in self.health.items():
-            app.add_prefix(f"/{name}", _health_handler(name, health))
-            health.add("etcd" if name != "readyz" else "etcd-readiness", lambda: None)
-        self.health["readyz"].add("shutdown", lambda: "the server is ending" if self._ending else None)
         for path, handler in openid.paths(self.authentication, self._address):
             app.add_path(path, handler)
-
-    async def _root(self, request: Request) -> Reply:
-        from apiserver import negotiate
-
-        paths = {*self.app.paths, *self.discovery.group_paths(), "/apis/", *(f"/{name}" for name in self.health)}
-        for name, health in self.health.items():
-            paths.update(f"/{name}/{check}" for check in health.checks)
-        paths.discard("/")
-        form = negotiate.output(request, transforms=False)
-        return Reply(200, negotiate.render({"paths": sorted(paths)}, form), form.media_type)
-
-    async def _version(self, request: Request) -> Reply:
-        import orjson
-
-        return Reply(200, orjson.dumps(version.document(), option=orjson.OPT_INDENT_2))
 
     def _add_metrics(self) -> None:
         """What the server knows of itself and its store."""
@@ -233,10 +206,7 @@ class ApiServer:
             return {(store.kind.group_resource,): float(len(store.cache)) for store in self.registry.stores.values()}
 
         text = "Number of stored objects at the time of last check split by kind."
-        self.metrics.add(process_memory(), Gauge("apiserver_storage_objects", text, ("resource",), counts))
-
-    async def _metrics(self, request: Request) -> Reply:
-        return Reply(200, self.metrics.render(), CONTENT_TYPE)
+        self.info.metrics.add(process_memory(), Gauge("apiserver_storage_objects", text, ("resource",), counts))
 
     # -- hooks
 
@@ -254,28 +224,11 @@ class ApiServer:
 
     async def _run_hooks(self) -> None:
         hooks = self._hooks()
-        self._pending_hooks = {name for name, _ in hooks}
-        for name, _ in hooks:
-            for health in self.health.values():
-                health.add(f"poststarthook/{name}", self._hook_check(name))
+        self.info.pending = {name for name, _ in hooks}
         for name, hook in hooks:
             await hook()
-            self._pending_hooks.discard(name)
-
-    def _hook_check(self, name: str) -> Callable[[], str | None]:
-        return lambda: "not finished" if name in self._pending_hooks else None
-
-
-def _health_handler(name: str, health: Health) -> Callable[[Request], Awaitable[Reply]]:
-    prefix = f"/{name}"
-
-    async def answer(request: Request) -> Reply:
-        reply = health.answer(request.raw_path[len(prefix) :], request.query)
-        if reply is None:
-            raise page_not_found()
-        return reply
-
-    return answer
+            self.info.pending.discard(name)
+        self.info.started = True
 
 
 def _admission(server: ApiServer) -> Any:
