@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import socket
+import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +47,11 @@ class Config:
     lease_duration: float = 15.0
     renew_deadline: float = 10.0
     retry_period: float = 2.0
+
+
+def own_identity() -> str:
+    """A name that no other process has: the host's and a random UUID, as the original makes it."""
+    return f"{socket.gethostname()}_{uuid.uuid4()}"
 
 
 class LeaderElector:

@@ -31,6 +31,10 @@ class Config:
     leader_elect_retry_period: float = 2.0
     """Seconds between attempts to take or renew the Lease."""
 
+    leader_elect_identity: str = ""
+    """Who holds the Lease; host name and a random UUID when empty. A supervisor that never runs two replicas gives a
+    lasting one, so that a restarted replica need not wait for its predecessor's Lease to run out."""
+
     leader_elect_resource_name: str = "kube-controller-manager"
     """Name of the Lease."""
 

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
-import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from client import kubeconfig, leaderelection
@@ -23,8 +20,8 @@ from controllers import CONTROLLERS
 from controllers.base import Context, Controller
 from controllers.config import Config
 from controllers.credentials import ServiceAccountToken
-from controllers.endpoint import Endpoint
 from controllers.metrics import QueueMetrics, Registry
+from serving.component import ComponentEndpoint
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +50,11 @@ def choose(wanted: Sequence[str], known: Sequence[type[Controller]]) -> list[typ
     return chosen
 
 
-async def run(config: Config) -> None:
-    """Run the controllers until cancelled. KubeconfigError, UnknownController, OSError (port), LeadershipLost."""
+async def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
+    """Run the controllers until cancelled. KubeconfigError, UnknownController, OSError (port), LeadershipLost.
+
+    ready: called once this replica leads and its informers are synced.
+    """
     chosen = choose(config.controllers, CONTROLLERS)
     credentials = kubeconfig.load(config.kubeconfig)
     registry = Registry()
@@ -62,10 +62,17 @@ async def run(config: Config) -> None:
         # Service-account tokens must not travel beside our certificate, which would win.
         plain = replace(credentials, certificate=None, key=None, token=None, token_file=None)
         async with Client(plain, clock=config.clock, user_agent=USER_AGENT) as bare:
-            endpoint = Endpoint(config, client, registry)
+            endpoint = ComponentEndpoint(
+                bind_address=config.bind_address,
+                port=config.secure_port,
+                certificate=config.tls_cert_file,
+                key=config.tls_private_key_file,
+                client_ca=config.client_ca_file,
+                render_metrics=registry.render,
+            )
             await endpoint.start()
             try:
-                await _lead(config, client, bare, chosen, endpoint, registry)
+                await _lead(config, client, bare, chosen, endpoint, registry, ready)
             finally:
                 await endpoint.stop()
 
@@ -75,32 +82,37 @@ async def _lead(
     client: Client,
     bare: Client,
     chosen: Sequence[type[Controller]],
-    endpoint: Endpoint,
+    endpoint: ComponentEndpoint,
     registry: Registry,
+    ready: Callable[[], None],
 ) -> None:
     async def work() -> None:
-        await run_controllers(config, client, bare, chosen, registry)
+        await run_controllers(config, client, bare, chosen, registry, ready)
 
     if not config.leader_elect:
         await work()
         return
-    identity = f"{socket.gethostname()}_{uuid.UUID(bytes=os.urandom(16), version=4)}"
     lease = leaderelection.Config(
         name=config.leader_elect_resource_name,
         namespace=config.leader_elect_resource_namespace,
-        identity=identity,
+        identity=config.leader_elect_identity or leaderelection.own_identity(),
         lease_duration=config.leader_elect_lease_duration,
         renew_deadline=config.leader_elect_renew_deadline,
         retry_period=config.leader_elect_retry_period,
     )
     async with EventRecorder(client, "kube-controller-manager", config.clock) as recorder:
         elector = LeaderElector(client, lease, clock=config.clock, recorder=recorder)
-        endpoint.watch_lease(elector)
+        endpoint.add_check("leaderElection", elector.check)
         await elector.run(work)
 
 
 async def run_controllers(
-    config: Config, client: Client, bare: Client, chosen: Sequence[type[Controller]], registry: Registry
+    config: Config,
+    client: Client,
+    bare: Client,
+    chosen: Sequence[type[Controller]],
+    registry: Registry,
+    ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Run these controllers until cancelled, sharing informers."""
     clients: dict[str, Client] = {}
@@ -125,3 +137,5 @@ async def run_controllers(
         group.create_task(informers.run(), name="informers")
         for controller in controllers:
             group.create_task(controller.run(), name=controller.name)
+        await informers.wait_synced()
+        ready()

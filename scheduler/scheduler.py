@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -65,7 +62,7 @@ async def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
             lease = leaderelection.Config(
                 name=config.leader_elect_resource_name,
                 namespace=config.leader_elect_resource_namespace,
-                identity=f"{socket.gethostname()}_{uuid.UUID(bytes=os.urandom(16), version=4)}",
+                identity=config.leader_elect_identity or leaderelection.own_identity(),
                 lease_duration=config.leader_elect_lease_duration,
                 renew_deadline=config.leader_elect_renew_deadline,
                 retry_period=config.leader_elect_retry_period,

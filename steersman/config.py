@@ -192,7 +192,9 @@ def derived(component: str, place: Layout) -> dict[str, Any]:
             "kubelet-certificate-authority": pki / "ca.crt",
             "storage": f"sqlite:///{data.store / 'cluster.db'}",
         }
-    common = {"kubeconfig": data.kubeconfigs / f"{component}.yaml", "client-ca-file": pki / "ca.crt"}
+    # The lock on the data directory makes sure that there is only one of each.
+    identity = {"leader-elect-identity": f"{place.node}_{place.data.root}"} if component != "nodeagent" else {}
+    common = {**identity, "kubeconfig": data.kubeconfigs / f"{component}.yaml", "client-ca-file": pki / "ca.crt"}
     certificate = {
         "tls-cert-file": pki / f"{component}-server.crt",
         "tls-private-key-file": pki / f"{component}-server.key",
