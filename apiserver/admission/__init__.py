@@ -28,7 +28,36 @@ class Entry:
     default: bool = True
 
 
-ORDER: tuple[Entry, ...] = ()
+ORDER: tuple[Entry, ...] = (
+    Entry("AlwaysAdmit", "alwaysadmit", False),
+    Entry("NamespaceAutoProvision", "namespaceautoprovision", False),
+    Entry("NamespaceLifecycle", "namespacelifecycle"),
+    Entry("NamespaceExists", "namespaceexists", False),
+    Entry("LimitPodHardAntiAffinityTopology", "antiaffinity", False),
+    Entry("LimitRanger", "limitranger"),
+    Entry("ServiceAccount", "serviceaccount"),
+    Entry("NodeRestriction", "noderestriction", False),
+    Entry("TaintNodesByCondition", "nodetaint"),
+    Entry("AlwaysPullImages", "alwayspullimages", False),
+    Entry("PodSecurity", "podsecurity"),
+    Entry("Priority", "priority"),
+    Entry("DefaultTolerationSeconds", "defaulttolerationseconds"),
+    Entry("ExtendedResourceToleration", "extendedresourcetoleration", False),
+    Entry("DefaultStorageClass", "defaultstorageclass"),
+    Entry("StorageObjectInUseProtection", "storageobjectinuseprotection"),
+    Entry("OwnerReferencesPermissionEnforcement", "ownerreferences", False),
+    Entry("PersistentVolumeClaimResize", "persistentvolumeclaimresize"),
+    Entry("RuntimeClass", "runtimeclass"),
+    Entry("CertificateApproval", "certificateapproval"),
+    Entry("CertificateSigning", "certificatesigning"),
+    Entry("ClusterTrustBundleAttest", "clustertrustbundleattest"),
+    Entry("CertificateSubjectRestriction", "certificatesubjectrestriction"),
+    Entry("DefaultIngressClass", "defaultingressclass"),
+    Entry("DenyServiceExternalIPs", "denyserviceexternalips", False),
+    Entry("PodTopologyLabels", "podtopologylabels"),
+    # Webhooks and quota see what all others made of the object, so they stay last.
+    Entry("AlwaysDeny", "alwaysdeny", False),
+)
 
 
 @dataclass(frozen=True, slots=True)

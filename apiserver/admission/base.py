@@ -1,21 +1,29 @@
 """What an admission plugin is, and what it is told of a request.
 
-    class Plugin:                         one file, one class, listed in apiserver/admission/__init__.py ORDER
-        name = "ServiceAccount"           as in --enable-admission-plugins
+    class Plugin:                         one file, one class named Plugin, listed in apiserver/admission/__init__.py ORDER
+        def __init__(self, env: Env)
+        def handles(self, operation, group, plural, subresource) -> bool      asked once per combination
         async def admit(self, a)          mutating half, may change a.obj; optional
         async def validate(self, a)       validating half; optional
-A refusal is an ApiError, usually errors.forbidden(a.group, a.plural, a.name, text).
+        async def close(self)             end what it holds open; optional
+A refusal is an ApiError, usually forbidden(a, text).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from apimachinery import errors
 from apimachinery.clock import Clock
+from apimachinery.errors import ApiError
 from apiserver.authn.user import User
-from apiserver.registry.kind import Kind, Obj, Reader
+from apiserver.registry.kind import Kind, NotifyingReader, Obj, Reader, Writer
+
+if TYPE_CHECKING:
+    from apiserver.admission import Config
+    from apiserver.authz.base import Authorizer
 
 Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
 
@@ -49,13 +57,23 @@ class Attributes:
     services: Mapping[str, Any] = field(default_factory=dict)
 
 
-class MutatingPlugin(Protocol):
-    name: str
+@dataclass(frozen=True, slots=True)
+class Env:
+    """What plugins are built with. config: the flags."""
 
-    async def admit(self, a: Attributes) -> None: ...
+    reader: NotifyingReader
+    writer: Writer
+    authorizer: Authorizer
+    clock: Clock
+    config: Config
 
 
-class ValidatingPlugin(Protocol):
-    name: str
+class Plugin(Protocol):
+    def handles(self, operation: Operation, group: str, plural: str, subresource: str) -> bool: ...
 
-    async def validate(self, a: Attributes) -> None: ...
+
+def forbidden(a: Attributes, text: str) -> ApiError:
+    """403 that names the object, or the name it will be generated from."""
+    meta = (a.obj or {}).get("metadata") or {}
+    name = a.name or meta.get("name") or meta.get("generateName") or "Unknown"
+    return errors.forbidden(a.group, a.plural, name, text)

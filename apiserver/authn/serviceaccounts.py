@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hmac
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from apiserver.authn.base import CREDENTIAL_ID, AuthenticationError, Response
 from apiserver.authn.lru import LRU
 from apiserver.authn.user import User
 from apiserver.registry.kind import NotifyingReader
+from apiserver.registry.lookup import Lookup
 from apiserver.validation import names
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,6 @@ NODE_UID = "authentication.kubernetes.io/node-uid"
 LEGACY_ISSUER = "kubernetes/serviceaccount"
 LEEWAY = 60  # seconds by which clocks may differ, and for which a deleted object's tokens still work
 _TOKENS = 8192  # remembered tokens, about 3 KB each
-_OBJECTS = 16384
 
 
 def username(namespace: str, name: str) -> str:
@@ -81,37 +81,21 @@ class Claims:
     legacy_secret: tuple[str, str] | None = None
 
 
-_MISSING = ("", None)
-_Known = LRU[tuple[str | None, str], tuple[str, float | None]]
-
-
-def _forgetter(known: _Known) -> Callable[[str | None, str], None]:
-    return lambda namespace, name: known.discard((namespace, name))
-
-
 class Liveness:
-    """uid and deletion time of objects, remembered until a change is announced."""
+    """uid and deletion time of objects."""
 
     def __init__(self, reader: NotifyingReader) -> None:
-        self._reader = reader
-        self._known: dict[str, _Known] = {}
-        for plural in ("serviceaccounts", "pods", "secrets", "nodes"):
-            known: _Known = LRU(_OBJECTS)
-            self._known[plural] = known
-            reader.on_change("", plural, _forgetter(known))
+        self._lookups = {
+            plural: Lookup(reader, "", plural) for plural in ("serviceaccounts", "pods", "secrets", "nodes")
+        }
 
     async def look(self, bound: Bound) -> tuple[str, float | None]:
         """(uid, deletion time or None); ("", None) when there is no such object."""
-        key = (bound.namespace, bound.name)
-        found = self._known[bound.plural].get(key)
-        if found is None:
-            obj = await self._reader.get("", bound.plural, bound.namespace, bound.name)
-            if obj is None:
-                return _MISSING
-            deleted = obj["metadata"].get("deletionTimestamp")
-            found = (obj["metadata"].get("uid", ""), times.parse_time(deleted) if deleted else None)
-            self._known[bound.plural].put(key, found)
-        return found
+        obj = await self._lookups[bound.plural].get(bound.namespace, bound.name)
+        if obj is None:
+            return "", None
+        deleted = obj["metadata"].get("deletionTimestamp")
+        return obj["metadata"].get("uid", ""), times.parse_time(deleted) if deleted else None
 
 
 class ServiceAccountAuthenticator:

@@ -67,7 +67,7 @@ class World:
         return (await self.authz.authorize(Attributes(user, verb, resource_request=False, path=path))).allowed
 
     def ctx(self, user: User, namespace: str | None = None) -> Ctx:
-        return Ctx(user, self.clock, self.objects, "v1", namespace)
+        return Ctx(user, self.clock, self.objects, "v1", namespace or "")
 
 
 @pytest.fixture

@@ -1,0 +1,82 @@
+"""Runs the enabled plugins in order: first all that may change the object, then (after validation) all that only look.
+
+Which plugins care about an operation on a resource is asked once and remembered, so a request costs only those.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from apimachinery.clock import Clock
+from apiserver.admission import ORDER, Config, Entry
+from apiserver.admission.base import Attributes, Env, Plugin
+from apiserver.authz.base import Authorizer
+from apiserver.registry.kind import NotifyingReader, Writer
+
+Step = Callable[[Attributes], Awaitable[None]]
+_ROUTES = 4096  # remembered combinations; names of custom resources come from users
+
+
+class Chain:
+    """Plugins by name, in order. admit() and validate() raise the first refusal."""
+
+    def __init__(self, plugins: Sequence[tuple[str, Plugin]]) -> None:
+        self._plugins = tuple(plugins)
+        self.names = tuple(name for name, _ in plugins)
+        self._routes: dict[tuple[str, str, str, str, str], tuple[Step, ...]] = {}
+
+    def _steps(self, half: str, a: Attributes) -> tuple[Step, ...]:
+        key = (half, a.operation, a.group, a.plural, a.subresource)
+        steps = self._routes.get(key)
+        if steps is None:
+            if len(self._routes) >= _ROUTES:
+                self._routes.clear()
+            steps = tuple(
+                getattr(plugin, half)
+                for _, plugin in self._plugins
+                if hasattr(plugin, half) and plugin.handles(a.operation, a.group, a.plural, a.subresource)
+            )
+            self._routes[key] = steps
+        return steps
+
+    async def admit(self, a: Attributes) -> None:
+        """The mutating half."""
+        for step in self._steps("admit", a):
+            await step(a)
+
+    async def validate(self, a: Attributes) -> None:
+        """The validating half."""
+        for step in self._steps("validate", a):
+            await step(a)
+
+    async def close(self) -> None:
+        for _, plugin in self._plugins:
+            close = getattr(plugin, "close", None)
+            if close is not None:
+                await close()
+
+
+def enabled(config: Config, order: Sequence[Entry] = ORDER) -> list[Entry]:
+    """The plugins to run, in order. ValueError for names that are unknown or both enabled and disabled."""
+    known = {entry.name for entry in order}
+    on, off = set(config.enable_admission_plugins), set(config.disable_admission_plugins)
+    for flag, names in (("enable", on), ("disable", off)):
+        unknown = sorted(names - known)
+        if unknown:
+            raise ValueError(f'{flag}-admission-plugins plugin "{unknown[0]}" is unknown')
+    both = sorted(on & off)
+    if both:
+        raise ValueError(f"[{', '.join(both)}] in enable-admission-plugins and disable-admission-plugins overlapped")
+    return [entry for entry in order if entry.name in on or (entry.default and entry.name not in off)]
+
+
+def build(config: Config, *, reader: NotifyingReader, writer: Writer, authorizer: Authorizer, clock: Clock) -> Chain:
+    """See apiserver/admission/__init__.py."""
+    env = Env(reader, writer, authorizer, clock, config)
+    plugins: list[tuple[str, Any]] = []
+    for entry in enabled(config):
+        module = importlib.import_module(f"apiserver.admission.{entry.module}")
+        plugins.append((entry.name, module.Plugin(env)))
+    return Chain(plugins)
