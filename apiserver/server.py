@@ -64,7 +64,8 @@ class ApiServer:
         self.services.update(self.authentication.services())
         self.services.update(self.authorization.services())
         self.services["token-issuer"] = self.authentication.issuer
-        self.services["streams"] = self.streams = set()
+        self.streams: set[Callable[[], None]] = set()
+        self.services["streams"] = self.streams
         self.services["kubelet"] = self.kubelets = Kubelets(
             self.reader,
             certificate=config.kubelet_client_certificate,

@@ -55,12 +55,13 @@ class NoAdmission:
 class Write:
     """One write request.
 
-    version: the request's API version. name: from the URL, "" for a create. options: CreateOptions, UpdateOptions,
+    version, group: of the request's resource. name: from the URL, "" for a create. options: CreateOptions, UpdateOptions,
     PatchOptions or DeleteOptions. warnings, annotations: collect what goes into Warning headers and the audit log.
     """
 
     user: User
     version: str
+    group: str = ""
     namespace: str = ""
     name: str = ""
     subresource: str = ""
@@ -166,8 +167,10 @@ class Store:
             meta["name"] = metadata.generate_name(meta["generateName"])
         metadata.match_namespace(meta, write.namespace if kind.namespaced else "")
         ctx = self.ctx(write)
-        for name in self._status_fields:
-            obj.pop(name, None)
+        if self._status_fields:
+            for name in self._status_fields:
+                obj.pop(name, None)
+            obj.update(kind.initial_status())
         if kind.has_generation:
             meta["generation"] = 1
         kind.prepare_create(ctx, obj)
@@ -360,6 +363,22 @@ class Store:
         own = meta_rules.validate_object_meta_update(meta, old_meta)
         return general + own + own + kind.validate_update(ctx, new, old)
 
+    async def replace(self, namespace: str, name: str, change: Callable[[Obj], Obj], *, dry_run: bool = False) -> None:
+        """Change an object without the checks of an update, for subresources that have their own. change may raise."""
+        key = self.key(namespace, name)
+        while True:
+            entry = await self.cache.get(key)
+            if entry is None:
+                raise self.missing(name)
+            new = change(self.decode(entry))
+            if dry_run:
+                return
+            try:
+                await self._store(key, new, entry.revision)
+                return
+            except (Conflict, NotFound):
+                continue
+
     # -- deleting
 
     async def delete(self, write: Write, *, admission: Admission | None = None) -> tuple[Result, bool]:
@@ -442,6 +461,7 @@ class Store:
             clock=self.clock,
             reader=environment.reader,
             version=write.version,
+            group=write.group,
             namespace=write.namespace or None,
             subresource=write.subresource,
             dry_run=write.dry_run,
