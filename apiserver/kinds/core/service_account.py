@@ -10,7 +10,7 @@ from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, 
 
 _ENFORCE = "kubernetes.io/enforce-mountable-secrets"
 _ENFORCE_WARNING = (
-    'metadata.annotations[kubernetes.io/enforce-mountable-secrets]: deprecated in v1.32+; prefer separate namespaces '
+    "metadata.annotations[kubernetes.io/enforce-mountable-secrets]: deprecated in v1.32+; prefer separate namespaces "
     "to isolate access to mounted secrets"
 )
 
@@ -22,8 +22,13 @@ class ServiceAccountKind(Kind):
     subresources = (
         Subresource("token", ("create",), kind="TokenRequest", group="authentication.k8s.io", version="v1"),
     )
-    unconditional_update = False
     columns = (NAME_COLUMN, Column("Secrets", doc="secrets"), AGE_COLUMN)
+
+    def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
+        _keep_secret_names(obj)
+
+    def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        _keep_secret_names(obj)
 
     def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
         if not _enforces(obj) or (old is not None and _enforces(old)):
@@ -34,8 +39,14 @@ class ServiceAccountKind(Kind):
         return [obj["metadata"].get("name", ""), len(obj.get("secrets") or ()), cells.age(obj, clock)]
 
 
+def _keep_secret_names(account: Obj) -> None:
+    """Of a reference to a secret only the name counts."""
+    if secrets := account.get("secrets"):
+        account["secrets"] = [{"name": secret["name"]} if secret.get("name") else {} for secret in secrets]
+
+
 def _enforces(account: Obj) -> bool:
-    return (account["metadata"].get("annotations") or {}).get(_ENFORCE) == "true"
+    return _ENFORCE in (account["metadata"].get("annotations") or {})
 
 
 SERVICE_ACCOUNT = ServiceAccountKind()
