@@ -64,7 +64,8 @@ class Writer(Protocol):
 class Ctx:
     """What a hook may know of the request and its server.
 
-    version, group: of the request (an Event may come by either of its groups). subresource: "" for the object itself. warnings: texts for Warning headers, in order. dry_run: nothing is stored.
+    version, group: of the request (an Event may come by either of its groups). subresource: "" for the object itself.
+    warnings: texts for Warning headers, in order. dry_run: nothing is stored.
     services: named helpers the server registers (for instance "service-ips"), see apiserver/server.py.
     """
 
