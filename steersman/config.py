@@ -60,25 +60,44 @@ def config_class(component: str) -> type:
 
 
 def known_flags(components: Sequence[str]) -> dict[str, Option]:
-    """All flags of `up`, or of a component's own command: the cluster's and those components'."""
+    """All flags of `up`, or of a component's own command: the cluster's and those components'.
+
+    With several components each flag also exists with its component in front (--scheduler.secure-port).
+    """
     known: dict[str, Option] = {}
     for component in reversed(components):
-        known |= options.options_of(config_class(component))
+        found = options.options_of(config_class(component))
+        known |= found
+        if len(components) > 1:
+            known |= {f"{component}.{flag}": option for flag, option in found.items()}
     return known | options.options_of(ClusterConfig)
 
 
-def read(arguments: Sequence[str], components: Sequence[str]) -> tuple[Settings, list[str]]:
-    """Settings from flags and the file that --config names; the rest are positional arguments. Raises OptionError.
+def _is_for(flag: str, component: str, components: Sequence[str]) -> str:
+    """The component's own name of a flag as given, "" when it is meant for others.
 
-    A flag that several components have (--leader-elect) is for all of them.
+    A plain name is the first component's that has it (so --secure-port is the API server's), but leader election is set
+    for all at once.
     """
+    prefix, dot, own = flag.partition(".")
+    if dot:
+        return own if prefix == component else ""
+    having = [name for name in components if flag in options.options_of(config_class(name))]
+    meant = having if flag.startswith("leader-elect") else having[:1]
+    return flag if component in meant else ""
+
+
+def read(arguments: Sequence[str], components: Sequence[str]) -> tuple[Settings, list[str]]:
+    """Settings from flags and the file that --config names; the rest are positional arguments. Raises OptionError."""
     flags, positional = options.parse_flags(arguments, known_flags(components))
     own = options.options_of(ClusterConfig)
     cluster = {flag: value for flag, value in flags.items() if flag in own}
-    told = {
-        component: {flag: value for flag, value in flags.items() if flag in options.options_of(config_class(component))}
-        for component in components
-    }
+    told: dict[str, dict[str, Any]] = {component: {} for component in components}
+    for flag in sorted(flags, key=lambda name: "." in name):  # the one with its component in front wins
+        for component in components:
+            name = _is_for(flag, component, components)
+            if name:
+                told[component][name] = flags[flag]
     if "config" in cluster:
         file_cluster, file_told = _read_file(cluster["config"])
         cluster = {**file_cluster, **cluster}

@@ -28,7 +28,14 @@ class Cluster:
     def __init__(self, data_dir: Path, *arguments: str, kubectl: str | None = None) -> None:
         self.data_dir = data_dir
         self.port = machine.free_port()
-        self.arguments = [f"--data-dir={data_dir}", f"--secure-port={self.port}", *arguments]
+        self.arguments = [
+            f"--data-dir={data_dir}",
+            f"--secure-port={self.port}",
+            "--controllers.secure-port=0",
+            "--scheduler.secure-port=0",
+            f"--nodeagent.port={machine.free_port()}",
+            *arguments,
+        ]
         self.kubectl_path = kubectl or machine.kubectl() or "kubectl"
         self.kubeconfig = data_dir / "admin.kubeconfig"
         self.process: subprocess.Popen[str] | None = None
@@ -124,7 +131,9 @@ def run(
             command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False, cwd=cwd, env=environment
         )
     except subprocess.TimeoutExpired as error:
-        raise Failed(f"{' '.join(command)} took longer than {timeout} s:\n{error.stdout!r}\n{error.stderr!r}") from error
+        raise Failed(
+            f"{' '.join(command)} took longer than {timeout} s:\n{error.stdout!r}\n{error.stderr!r}"
+        ) from error
     if check and done.returncode != 0:
         raise Failed(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done
