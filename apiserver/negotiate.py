@@ -21,6 +21,8 @@ from apiserver.filters.base import Request
 JSON = "application/json"
 YAML = "application/yaml"
 MEDIA_TYPES = (JSON, YAML)
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+INPUT_TYPES = (*MEDIA_TYPES, PROTOBUF)  # of built-in kinds
 STREAM_TYPES = (JSON + ";stream=watch",)
 
 JSON_PATCH = "application/json-patch+json"
@@ -192,14 +194,15 @@ def media_type(header: str) -> str | None:
     return bare if main and (sub or not slash) else None
 
 
-def input_type(request: Request) -> str:
-    """JSON or YAML: how the body is to be read; 415 for others. No Content-Type means JSON."""
+def input_type(request: Request, *, custom: bool = False) -> str:
+    """JSON, YAML or (not of custom kinds) protobuf: how the body is to be read; 415 for others. No Content-Type means JSON."""
     header = request.headers.get("Content-Type")
     if not header:
         return JSON
     found = media_type(header)
-    if found not in MEDIA_TYPES:
-        raise errors.unsupported_media_type(MEDIA_TYPES)
+    accepted = MEDIA_TYPES if custom else INPUT_TYPES
+    if found is None or found not in accepted:
+        raise errors.unsupported_media_type(accepted)
     return found
 
 

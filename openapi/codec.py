@@ -1,6 +1,6 @@
 """From the bytes of a request to an object: JSON and YAML, strictness, and the original's words for what is wrong.
 
-parse(raw, yaml=False) -> Parsed        .obj is the decoded JSON value; ParseError(text) when it is none
+parse(raw, media_type) -> Parsed        .obj is the decoded JSON value; ParseError(text) when it is none
 decode(info, parsed) -> (obj, problems) obj: pruned, checked, in canonical form (as Go would write it again); problems:
                                         'unknown field "spec.foo"', 'duplicate field "data.a"', in document order.
                                         DecodeError(text) when a value has a wrong type: the text is what follows
@@ -15,12 +15,15 @@ from typing import Any
 
 import orjson
 
-from openapi import compile, jsontext, yamltext
+from openapi import compile, jsontext, protobuf, schemas, yamltext
 from openapi.explain import DecodeError, Literal, Pairs
 from openapi.schemas import TypeInfo
 
-__all__ = ["DecodeError", "ParseError", "Parsed", "decode", "parse", "parse_json", "strict_text"]
+__all__ = ["DecodeError", "ParseError", "Parsed", "decode", "parse", "parse_json", "parse_protobuf", "strict_text"]
 
+JSON = "application/json"
+YAML = "application/yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
 MAX_DEPTH = 250  # what orjson can write again (254), less what envelopes around an object need
 
 
@@ -43,8 +46,11 @@ class Parsed:
         self.problems = problems or []
 
 
-def parse(raw: bytes, *, yaml: bool = False) -> Parsed:
+def parse(raw: bytes, media_type: str = JSON, *, yaml: bool = False) -> Parsed:
     """The JSON value in the bytes; of a YAML stream the first document, as JSON."""
+    yaml = yaml or media_type == YAML
+    if media_type == PROTOBUF:
+        return parse_protobuf(raw)
     if yaml:
         try:
             obj, problems = yamltext.load(raw)
@@ -68,6 +74,19 @@ def parse_json(raw: bytes) -> Parsed:
         except orjson.JSONDecodeError:
             raise ParseError("exceeded max depth") from None
     return Parsed(obj, raw, duplicates=_may_have_duplicates(raw, obj))
+
+
+def parse_protobuf(raw: bytes) -> Parsed:
+    """A protobuf body of a built-in kind as JSON would have had it; ParseError. A kind nobody knows comes out empty."""
+    try:
+        api_version, kind, body = protobuf.read(raw)
+        obj: dict[str, Any] = {"apiVersion": api_version, "kind": kind}
+        name = f"{api_version}/{kind}"
+        if schemas.load().has(name):
+            obj.update(protobuf.decode(schemas.load().type(name), body))
+    except protobuf.ProtobufError as error:
+        raise ParseError(str(error)) from None
+    return Parsed(obj, None)
 
 
 def _without_surrogates(text: str) -> bytes:

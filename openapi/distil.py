@@ -7,8 +7,8 @@
 Run by the build hook (hatch_build.py), and by `python -m openapi.distil`. Neither file is committed.
 
 A type in schemas.json is a code for a scalar (see SPECIAL and _scalar), "#<definition>" for a struct, ["l", element, list
-type, keys] or ["m", element, map type]. A field is [type, Go type, flags, merge key, patch strategy, default], cut off after
-the last that says something; flags: 1 omitempty, 2 omitzero.
+type, keys] or ["m", element, map type]. A field is [type, Go type, flags, protobuf number, merge key, patch strategy, default],
+cut off after the last that says something; flags: 1 omitempty, 2 omitzero. A number "2.1" is field 1 of the embedded message 2.
 """
 
 from __future__ import annotations
@@ -106,11 +106,13 @@ def _field(schema: Json, name: str, known: dict[str, str], named: dict[str, str]
     go_type, *flag_letters = fact.split(",")
     if not fact:
         flag_letters = [] if name in definition.get("required", ()) else ["o"]
+    number = next((letter[1:] for letter in flag_letters if letter.startswith("#")), "")
     flags = ("o" in flag_letters) + 2 * ("z" in flag_letters)
     out = [
         _type(schema, go_type, named),
         go_type,
         flags,
+        number,
         schema.get("x-kubernetes-patch-merge-key", ""),
         schema.get("x-kubernetes-patch-strategy", ""),
         json.loads(default_text) if default_text else None,

@@ -1,8 +1,8 @@
 """Reads facts about the original's Go types that no published schema carries, into openapi/facts.json (committed).
 
-For each field of each API type: its Go type and whether an empty value is left out when the object is written. They
-decide what a decoded object looks like when it is written again, and the texts of type errors. Only names and flags are
-taken. Run by hand when the supported version changes:
+For each field of each API type: its Go type, whether an empty value is left out when the object is written, and its number
+in protobuf. They decide what a decoded object looks like when it is written again, and the texts of type errors. Only names,
+flags and numbers are taken. Run by hand when the supported version changes:
 
     python -m openapi.gofacts k8s.io/api=DIR k8s.io/apimachinery=DIR k8s.io/apiextensions-apiserver=DIR k8s.io/kube-aggregator=DIR
 
@@ -34,6 +34,7 @@ UNPUBLISHED = ("io.k8s.api.admission.v1",)
 
 _FIELD = re.compile(r"^\s+(?:(\w+)\s+)?([\w.*\[\]]+)\s+`([^`]*)`")
 _JSON = re.compile(r'json:"([^"]*)"')
+_NUMBER = re.compile(r'protobuf:"\w+,(\d+)')
 _IMPORT = re.compile(r'^\s*(?:import\s+)?(?:(\w+)\s+)?"([^"]+)"\s*$')
 _DEFAULT = re.compile(r"//\s*\+default=(.*)$")
 
@@ -64,7 +65,7 @@ def _packages(module: str, folder: Path) -> list[tuple[str, str]]:
 
 
 def _read_package(folder: Path, package: str) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
-    """Struct name -> {json name: "Go type[,o][,z][=default]"}, and qualified named types -> what they stand for."""
+    """Struct name -> {json name: "Go type[,o][,z][,#number][=default]"}, and qualified named types -> what they stand for."""
     structs: dict[str, dict[str, str]] = {}
     named: dict[str, str] = {}
     here = package.rpartition("/")[2]
@@ -104,10 +105,13 @@ def _add_field(fields: dict[str, str], match: re.Match[str], here: str, imports:
         return
     name, *options = tag[1].split(",")
     go_type = _qualify(match[2], here, imports)
+    number = _NUMBER.search(match[3])
     if not name:
-        fields["+" + go_type] = ""
+        fields["+" + go_type] = number[1] if number else ""
         return
     flags = (",o" if "omitempty" in options else "") + (",z" if "omitzero" in options else "")
+    if number:
+        flags += f",#{number[1]}"
     fields[name] = go_type + flags + (f"={default}" if default else "")
 
 
@@ -145,7 +149,9 @@ def _embed(facts: dict[str, Any]) -> None:
             candidates = [prefix, "io.k8s.api.core.v1", "io.k8s.apimachinery.pkg.apis.meta.v1"]
             target = next((by_package[place, word] for place in candidates if (place, word) in by_package), None)
             if target is not None:
-                out.update(expand(target))
+                # In protobuf an embedded struct is a message of its own: its fields' numbers get its own in front.
+                prefixed = f",#{value}." if value else ",#"
+                out.update({field: fact.replace(",#", prefixed) for field, fact in expand(target).items()})
         return out
 
     expanded = {full: expand(full) for full in facts}

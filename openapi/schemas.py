@@ -28,7 +28,7 @@ Decoder = Callable[[Any], Any]
 class Field:
     """A field of a struct. go: its Go type, for texts. strategies: of strategic merge ("merge", "replace", "retainKeys")."""
 
-    __slots__ = ("default", "go", "merge_key", "name", "omitempty", "omitzero", "path", "strategies", "type")
+    __slots__ = ("default", "go", "merge_key", "name", "number", "omitempty", "omitzero", "path", "strategies", "type")
 
     def __init__(self, name: str, type_: TypeInfo, spec: list[Any]) -> None:
         self.name = name
@@ -38,10 +38,11 @@ class Field:
         flags: int = spec[2] if len(spec) > 2 else 1
         self.omitempty = bool(flags & 1)
         self.omitzero = bool(flags & 2)
-        self.merge_key: str = spec[3] if len(spec) > 3 else ""
-        strategy: str = spec[4] if len(spec) > 4 else ""
+        self.number: str = spec[3] if len(spec) > 3 else ""
+        self.merge_key: str = spec[4] if len(spec) > 4 else ""
+        strategy: str = spec[5] if len(spec) > 5 else ""
         self.strategies: tuple[str, ...] = tuple(strategy.split(",")) if strategy else ()
-        self.default: Any = spec[5] if len(spec) > 5 else None
+        self.default: Any = spec[6] if len(spec) > 6 else None
 
     @property
     def pointer(self) -> bool:

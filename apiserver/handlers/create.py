@@ -18,7 +18,7 @@ async def create(scope: Scope, request: Request) -> Reply:
     """201 with the object as stored."""
     negotiate.check_route(request)
     form = negotiate.output(request)
-    negotiate.input_type(request)
+    negotiate.input_type(request, custom=scope.custom)
     await request.read()
     opts = options.create_options(request.query)
     obj = await scope.decode(request, opts)

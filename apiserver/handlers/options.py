@@ -181,7 +181,7 @@ def _load(body: bytes, media_type: str) -> Any:
     from openapi import codec
 
     try:
-        return codec.parse(body, yaml=media_type == negotiate.YAML).obj
+        return codec.parse(body, media_type).obj
     except codec.ParseError as error:
         raise errors.bad_request(f"couldn't get version/kind; json parse error: {error}") from error
 

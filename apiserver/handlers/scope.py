@@ -158,7 +158,7 @@ class Scope:
 
     async def decode(self, request: Request, options: Obj) -> Obj:
         """The request's body as an object of this version: checked, pruned, defaulted."""
-        media_type = negotiate.input_type(request)
+        media_type = negotiate.input_type(request, custom=self.custom)
         raw = await request.read()
         obj = decode_body(self.type, raw, media_type, self.expected(), options, request.warnings)
         self.kind.default(obj, self.version)
@@ -201,7 +201,7 @@ def decode_body(
     options: fieldValidation decides whether unknown and duplicate fields are ignored, warned of (default) or refused.
     """
     try:
-        parsed = codec.parse(raw, yaml=media_type == negotiate.YAML)
+        parsed = codec.parse(raw, media_type)
     except codec.ParseError as error:
         raise _unrecognized(expected, f"couldn't get version/kind; json parse error: {error}", raw) from error
     if not isinstance(parsed.obj, dict):
