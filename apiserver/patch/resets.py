@@ -17,6 +17,7 @@ _EXCEPTIONS: Mapping[tuple[str, str], Sequence[str]] = {
     ("pods", "status"): ("spec", "metadata.deletionTimestamp", "metadata.ownerReferences"),
     ("pods", "ephemeralcontainers"): ("status",),
     ("pods", "resize"): ("status",),
+    ("namespaces", "finalize"): ("status",),
     ("deployments.apps", "status"): ("spec", "metadata.labels"),
     ("certificatesigningrequests.certificates.k8s.io", "status"): ("spec", "status.conditions"),
     ("certificatesigningrequests.certificates.k8s.io", "approval"): ("spec", "status.certificate"),

@@ -43,9 +43,6 @@ class ReplicaSet(Kind):
             cells.label_selector(spec.get("selector")),
         ]
 
-    def selectable_fields(self, obj: Obj) -> dict[str, str]:
-        return {"status.replicas": str((obj.get("status") or {}).get("replicas", 0))}
-
     def default(self, obj: Obj, version: str) -> None:
         spec = obj.setdefault("spec", {})
         podtemplates.default_template(spec)
