@@ -6,10 +6,22 @@ base.py says what a controller is, manager.py runs them. Importing this package 
 
 from controllers.base import Controller
 from controllers.deployment import DeploymentController
+from controllers.job import JobController
+from controllers.namespace import NamespaceController
+from controllers.nodeipam import NodeIpamController
+from controllers.podgc import PodGcController
 from controllers.replicaset import ReplicaSetController, ReplicationController
+from controllers.rootca import RootCaPublisher
+from controllers.serviceaccount import ServiceAccountController
 
 CONTROLLERS: tuple[type[Controller], ...] = (
+    NodeIpamController,
+    ServiceAccountController,
+    RootCaPublisher,
+    NamespaceController,
+    PodGcController,
     ReplicationController,
-    DeploymentController,
     ReplicaSetController,
+    DeploymentController,
+    JobController,
 )
