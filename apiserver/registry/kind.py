@@ -9,7 +9,7 @@ Objects are plain dicts in the API's JSON shape. Hooks that "change" an object c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -67,6 +67,7 @@ class Ctx:
     version, group: of the request (an Event may come by either of its groups). subresource: "" for the object itself.
     warnings: texts for Warning headers, in order. dry_run: nothing is stored.
     services: named helpers the server registers (for instance "service-ips"), see apiserver/server.py.
+    endings: what begin_create and begin_update want called when the write is over, see finish.
     """
 
     user: User
@@ -79,6 +80,12 @@ class Ctx:
     dry_run: bool = False
     warnings: list[str] = field(default_factory=list)
     services: Mapping[str, Any] = field(default_factory=dict)
+    endings: list[Callable[[bool], Awaitable[None]]] = field(default_factory=list)
+
+    async def finish(self, stored: bool) -> None:
+        """The write is over: what begin_* took is kept if the object was stored, else given back, latest first."""
+        while self.endings:
+            await self.endings.pop()(stored)
 
 
 @dataclass(frozen=True, slots=True)

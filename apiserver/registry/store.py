@@ -161,12 +161,21 @@ class Store:
         return obj
 
     async def _create(self, write: Write, obj: Obj, admission: Admission) -> Result:
+        ctx = self.ctx(write)
+        try:
+            result = await self._create_prepared(ctx, write, obj, admission)
+        except BaseException:
+            await ctx.finish(False)
+            raise
+        await ctx.finish(not write.dry_run)
+        return result
+
+    async def _create_prepared(self, ctx: Ctx, write: Write, obj: Obj, admission: Admission) -> Result:
         kind, meta = self.kind, obj["metadata"]
         metadata.fill_system_fields(meta, self.clock)
         if not meta.get("name") and meta.get("generateName"):
             meta["name"] = metadata.generate_name(meta["generateName"])
         metadata.match_namespace(meta, write.namespace if kind.namespaced else "")
-        ctx = self.ctx(write)
         if self._status_fields:
             for name in self._status_fields:
                 obj.pop(name, None)
@@ -283,6 +292,18 @@ class Store:
         self, write: Write, key: str, entry: Entry, transform: Transform, uid: str, admission: Admission
     ) -> Result:
         """One attempt. Conflict or NotFound (of storage) when another write came in between."""
+        ctx = self.ctx(write)
+        try:
+            result = await self._update_prepared(ctx, write, key, entry, transform, uid, admission)
+        except BaseException:
+            await ctx.finish(False)
+            raise
+        await ctx.finish(not write.dry_run)
+        return result
+
+    async def _update_prepared(
+        self, ctx: Ctx, write: Write, key: str, entry: Entry, transform: Transform, uid: str, admission: Admission
+    ) -> Result:
         kind = self.kind
         old = self.decode(entry)
         old_meta = old["metadata"]
@@ -295,7 +316,6 @@ class Store:
         meta = new["metadata"]
         metadata.dedup_owner_references(meta, write.warnings, after_admission=True)
         self._check_revision(write, meta, entry)
-        ctx = self.ctx(write)
         metadata.match_namespace(meta, write.namespace if kind.namespaced else "")
         self._carry_over(write, new, old)
         kind.prepare_update(ctx, new, old)
