@@ -11,6 +11,9 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+from apimachinery import field
+from apimachinery.field import FieldError
+
 NameCheck = Callable[[str, bool], list[str]]
 
 _LABEL_FMT = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -325,3 +328,14 @@ def config_map_key(value: str) -> list[str]:
 def http_path_text(path: str) -> list[str]:
     """The path part of a domain-prefixed path ("acme.io/foo")."""
     return [] if _HTTP_PATH.fullmatch(path) else [regex_text("Invalid path", _HTTP_PATH_FMT)]
+
+
+def domain_prefixed_path(value: str, path: str) -> list[FieldError]:
+    """A text like "acme.io/foo"; unlike the others this one knows its field, because its parts are reported apart."""
+    if not value:
+        return [field.required(path)]
+    host, slash, rest = value.partition("/")
+    if not slash or not host or not rest:
+        return [field.invalid(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')]
+    errors = [field.invalid(path, host, text) for text in dns_subdomain(host)]
+    return errors + [field.invalid(path, rest, text) for text in http_path_text(rest)]

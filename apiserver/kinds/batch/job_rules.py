@@ -77,15 +77,7 @@ def validate_template_spec(spec: Obj, path: str, old: Obj | None) -> list[FieldE
 
 
 def _managed_by(manager: str, path: str) -> list[FieldError]:
-    errors: list[FieldError] = []
-    host, slash, rest = manager.partition("/")
-    if not manager:
-        errors.append(field.required(path))
-    elif not slash or not host or not rest:
-        errors.append(field.invalid(path, manager, 'must be a domain-prefixed path (such as "acme.io/foo")'))
-    else:
-        errors += [field.invalid(path, host, text) for text in names.dns_subdomain(host)]
-        errors += [field.invalid(path, rest, text) for text in names.http_path_text(rest)]
+    errors = names.domain_prefixed_path(manager, path)
     if len(manager.encode()) > _MAX_MANAGED_BY:
         errors.append(field.too_long(path, _MAX_MANAGED_BY))
     return errors

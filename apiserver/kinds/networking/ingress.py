@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from apimachinery.clock import Clock
+from apimachinery.field import FieldError
 from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Kind, Obj
+from apiserver.kinds.networking import ingress_rules
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
 
 
 class Ingress(Kind):
@@ -38,6 +40,20 @@ class Ingress(Kind):
             "80, 443" if spec.get("tls") else "80",
             cells.age(obj, clock),
         ]
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        return ingress_rules.validate(obj, None)
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        if ctx.subresource == "status":
+            return ingress_rules.validate_status(obj.get("status") or {}, old.get("status") or {})
+        return ingress_rules.validate(obj, old)
+
+    def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
+        if old is None and ingress_rules.CLASS_ANNOTATION in (obj["metadata"].get("annotations") or {}):
+            name = ingress_rules.CLASS_ANNOTATION
+            return [f"annotation \"{name}\" is deprecated, please use 'spec.ingressClassName' instead"]
+        return []
 
 
 def _hosts(rules: Sequence[Obj]) -> str:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery import field
 from apimachinery.clock import Clock
+from apimachinery.field import FieldError
 from apiserver.kinds import cells
-from apiserver.registry.kind import NAME_COLUMN, Column, Kind, Obj
+from apiserver.kinds.networking import references
+from apiserver.registry.kind import NAME_COLUMN, Column, Ctx, Kind, Obj
+from apiserver.validation import ips, meta, names
 
 
 class IPAddress(Kind):
@@ -27,3 +31,25 @@ class IPAddress(Kind):
                 text += "/" + namespace
             text += "/" + parent.get("name", "")
         return [obj["metadata"]["name"], text, cells.age(obj, clock)]
+
+    def validate_name(self, name: str, prefix: bool) -> list[str]:
+        return [error.detail for error in ips.strict_ip("metadata.name", name)]
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        path = "spec.parentRef"
+        if (parent := (obj.get("spec") or {}).get("parentRef")) is None:
+            return [field.required(path)]
+        errors: list[FieldError] = []
+        if group := parent.get("group"):
+            errors += [field.invalid(path + ".group", group, text) for text in names.dns_subdomain(group)]
+        errors += references.path_segments(parent, path, "resource", "name")
+        namespace = parent.get("namespace") or ""
+        return errors + [field.invalid(path + ".namespace", namespace, text) for text in names.path_segment(namespace)]
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        new_value, old_value = ((each.get("spec") or {}).get("parentRef") for each in (obj, old))
+        return meta.validate_immutable(new_value, old_value, "spec.parentRef")
+
+    def selectable_fields(self, obj: Obj) -> dict[str, str]:
+        parent = (obj.get("spec") or {}).get("parentRef") or {}
+        return {f"spec.parentRef.{name}": parent.get(name) or "" for name in ("group", "resource", "namespace", "name")}
