@@ -6,6 +6,8 @@ base.py says what a controller is, manager.py runs them. Importing this package 
 
 from controllers.base import Controller
 from controllers.deployment import DeploymentController
+from controllers.endpoints import EndpointsController
+from controllers.endpointslice import EndpointSliceController
 from controllers.job import JobController
 from controllers.namespace import NamespaceController
 from controllers.nodeipam import NodeIpamController
@@ -20,6 +22,8 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     RootCaPublisher,
     NamespaceController,
     PodGcController,
+    EndpointsController,
+    EndpointSliceController,
     ReplicationController,
     ReplicaSetController,
     DeploymentController,

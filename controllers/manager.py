@@ -35,7 +35,7 @@ class UnknownController(ValueError):
 def choose(wanted: Sequence[str], known: Sequence[type[Controller]]) -> list[type[Controller]]:
     """The controllers that --controllers asks for: "foo" and "-foo" win over "*", which is all that are on by default."""
     names = {alias: cls for cls in known for alias in (cls.name, *cls.aliases)}
-    unknown = [name for name in wanted if name != "*" and name.removeprefix("-") not in names]
+    unknown = [name for text in wanted if text != "*" and (name := text.removeprefix("-")) not in names]
     if unknown:
         raise UnknownController(f'"{unknown[0]}" is not in the list of known controllers')
     chosen = []
