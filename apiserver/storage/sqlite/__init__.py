@@ -38,7 +38,7 @@ _CHANGES = 500  # changes per read transaction
 _REVISIONS = 50_000  # revision numbers fetched at a time
 _COMPACT = 256  # revisions forgotten per transaction: a few milliseconds
 _EXPIRE = 256  # records expired per transaction
-_VACUUM = 256  # free pages returned to the file system per transaction
+_VACUUM = 64  # free pages returned to the file system per transaction
 _SLACK = 4096  # free pages that stay in the file for reuse
 
 
@@ -275,7 +275,8 @@ def _shrink(batch: Batch) -> int:
     pages: int = batch.connection.execute("PRAGMA page_count").fetchone()[0]
     if free < max(_SLACK, pages // 4):
         return 0
-    batch.connection.execute(f"PRAGMA incremental_vacuum({_VACUUM})").fetchall()
+    for _ in range(_VACUUM):
+        batch.connection.execute("PRAGMA incremental_vacuum(1)")  # however many are asked for, execute() does one
     return 1
 
 

@@ -25,6 +25,7 @@ _BATCH_BYTES = 8 << 20  # of values in a transaction, more or less
 _ROWS = (128, 64, 32, 16, 8, 4, 2, 1)  # rows per statement: few different statements, so all stay prepared
 _INSERT = {n: "INSERT OR FAIL INTO log VALUES " + ",".join(["(?,?,?,?,?)"] * n) for n in _ROWS}
 _CHECKPOINT_BYTES = 8 << 20  # of write-ahead log before it is copied into the database
+_PATIENCE = 30.0  # seconds that writers wait for a checkpoint; only a broken disk takes longer
 _PAGE = 4096
 # sqlite3's own errors, and what it raises for a value it cannot bind: nothing a caller passes may end the thread.
 _FAILURES = (sqlite3.Error, ValueError, TypeError, OverflowError, MemoryError)
@@ -120,7 +121,9 @@ class Writer:
         self._latest: dict[str, int] = {}
         self._gate = threading.Lock()  # held during a transaction, and while the log is started over
         self._log_bytes = 0  # written to the log since it was last copied, estimated
-        self._copy = threading.Event()
+        self._log_size = 0  # of the log since it was last started over, estimated
+        self._copy = threading.Event()  # there is enough to copy
+        self._copied = threading.Event()  # it was tried
         self._closing = False
         self._ended = False  # the writer thread has
         self.revision = FIRST_REVISION
@@ -213,9 +216,7 @@ class Writer:
             except _FAILURES as error:
                 done = self._fail(batch, operations, results, error)
         self.revision = batch.revision
-        self._log_bytes += batch.size + len(batch.changes) * _PAGE + 2 * _PAGE
-        if self._log_bytes > _CHECKPOINT_BYTES:
-            self._copy.set()
+        self._note(batch.size + len(batch.changes) * _PAGE + 2 * _PAGE)
         return Outcome(batch.revision, batch.changes, results), operations[done:]
 
     def _transact(
@@ -270,11 +271,23 @@ class Writer:
         batch.roll_back()
         batch.revision = self.revision
         batch.changes.clear()
-        self._log_bytes += _CHECKPOINT_BYTES  # copying the log makes its space usable again when the disk is full
+        batch.size = _CHECKPOINT_BYTES + 1  # so that the log is copied: that frees its space on a disk that is full
         results[:] = [
             (operation.future, Unavailable(f"writing to {self._file} failed: {error}")) for operation in operations
         ]
         return len(operations)
+
+    def _note(self, size: int) -> None:
+        """So much was written to the log; have it copied when it is due, and wait for that if it lags far behind."""
+        self._log_bytes += size
+        self._log_size += size
+        if self._log_bytes > _CHECKPOINT_BYTES:
+            if self._log_size > 2 * WAL_LIMIT and self._file.path is not None:
+                self._copied.clear()
+                self._copy.set()
+                self._copied.wait(_PATIENCE)
+            else:
+                self._copy.set()
 
     # -- the checkpoint thread
 
@@ -287,14 +300,19 @@ class Writer:
             try:
                 self._checkpoint(connection)
             except sqlite3.Error as error:
+                self._log_size = 0  # writers shall not wait for what does not succeed
                 logger.warning("checkpoint of %s failed, will be tried again: %s", self._file, error)
+            self._copied.set()
             if self._ended:
                 break
         connection.close()
 
     def _checkpoint(self, connection: sqlite3.Connection) -> None:
         """Copy the log into the database beside the writers; keep them out only for the rest, and only if it grew long."""
-        _, frames, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if frames > copied and frames * _PAGE > WAL_LIMIT:
+        _, frames, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        size = frames * _PAGE
+        if size > WAL_LIMIT:
             with self._gate:
-                connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+                busy, _, _ = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+            size = size if busy else 0
+        self._log_size = size

@@ -21,6 +21,7 @@ ENGINES: dict[str, Callable[[Path], str]] = {
 
 Items = list[tuple[str, str, int]]  # key, data, revision
 Told = tuple[str, str, str, int]  # type, key, data, revision
+Changes = list[Told]
 
 
 def body(data: str, **metadata: Any) -> bytes:
@@ -54,7 +55,7 @@ class Subject(Protocol):
     async def list(
         self, namespace: str = "", *, after: str = "", limit: int = 0, revision: int = 0
     ) -> tuple[Items, int, str, int | None]: ...
-    async def changes(self, after: int, namespace: str = "") -> list[Told]: ...
+    async def changes(self, after: int, namespace: str = "") -> Changes: ...
 
 
 class Bare:
@@ -85,9 +86,9 @@ class Bare:
         items = [(r.key[len(PREFIX) :], _data(r.value), r.revision) for r in page.records]
         return items, page.revision, items[-1][0] if page.more else "", page.remaining if page.more else None
 
-    async def changes(self, after: int, namespace: str = "") -> list[Told]:
+    async def changes(self, after: int, namespace: str = "") -> Changes:
         prefix = f"{PREFIX}{namespace}/" if namespace else PREFIX
-        found: list[Told] = []
+        found: Changes = []
         async for batch in self.backend.changes(prefix, after, self.backend.revision):
             for change in batch:
                 key = change.key[len(PREFIX) :]
@@ -129,8 +130,8 @@ class Cached:
         items = [(e.key, e.decode()["data"], e.revision) for e in listing.entries]
         return items, listing.revision, listing.next, listing.remaining
 
-    async def changes(self, after: int, namespace: str = "") -> list[Told]:
-        found: list[Told] = []
+    async def changes(self, after: int, namespace: str = "") -> Changes:
+        found: Changes = []
         with await self.cacher.watch(namespace, start=after, form="json", make=line, bookmark=mark) as watch:
             watch.tick(float("inf"))  # a bookmark ends what is there
             while True:

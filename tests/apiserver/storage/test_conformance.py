@@ -33,7 +33,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Controlle
 
 
 async def test_a_new_store_is_empty_at_revision_one(store: Bare | Cached) -> None:
-    assert await store.list() == ([], 1, "", None if isinstance(store, Cached) else None)
+    assert await store.list() == ([], 1, "", None)
     assert await store.get("ns/a") is None
     assert await store.backend.current_revision() == store.backend.revision == 1
 
