@@ -1,0 +1,220 @@
+"""The API server's speed over TLS: gets, creates, patches, lists, watch events. Each row also says what the server's own
+process spent, since the load generator shares the machine's cores with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import load, serve
+from bench.load import Connection, Target, request
+
+NAMESPACE = "/api/v1/namespaces/default"
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. aim: what the project promises, in the same unit; 0 for none."""
+
+    name: str
+    value: float
+    unit: str
+    aim: float = 0
+    note: str = ""
+
+
+def pod(name: str) -> bytes:
+    """A pod as a workload controller makes them."""
+    container = {
+        "name": "app",
+        "image": "registry.example/app:1",
+        "ports": [{"containerPort": 8080, "name": "http"}],
+        "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}],
+        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}},
+        "readinessProbe": {"httpGet": {"path": "/ready", "port": "http"}},
+    }
+    meta = {"name": name, "labels": {"app": "bench", "tier": "web"}, "annotations": {"note": "x" * 64}}
+    spec = {"containers": [container], "automountServiceAccountToken": False}
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}).encode()
+
+
+def config_map(name: str) -> bytes:
+    data = {f"key{at}": "v" * 40 for at in range(5)}
+    return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}).encode()
+
+
+class Server:
+    """An API server process of our own."""
+
+    def __init__(self, data: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        begun = time.perf_counter()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "bench.serve", str(data), str(port)], stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        if self.process.stdout.readline() != "ready\n":
+            raise RuntimeError("the server did not start; its errors are above")
+        self.ready_seconds = time.perf_counter() - begun
+        self.target = Target(port, serve.TOKEN, str(data / "pki" / "ca.crt"))
+
+    def cpu(self) -> float:
+        """Seconds of processor time so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    def memory(self) -> float:
+        """Megabytes resident in proportion (Pss)."""
+        for line in Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1024
+        return 0.0
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(10)
+
+
+@contextmanager
+def server(data: Path) -> Iterator[Server]:
+    running = Server(data)
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+def rate(running: Server, name: str, make: object, *, aim: float = 0, seconds: float = 3.0) -> Row:
+    """Requests a second on 16 connections."""
+    before = running.cpu()
+    outcome = load.drive(running.target, make, seconds=seconds)  # type: ignore[arg-type]
+    spent = running.cpu() - before
+    note = f"{spent / outcome.answers * 1e6:.0f} µs of the server each"
+    if outcome.failed:
+        note += f", {outcome.failed} FAILED"
+    return Row(name, outcome.answers / outcome.seconds, "/s", aim, note)
+
+
+def rows() -> Iterator[Row]:
+    """Measure everything, in an order that leaves the right objects behind."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        data = Path(folder)
+        with server(data) as first:
+            yield Row("first start", first.ready_seconds, "s", 2.5)
+        with server(data) as running:
+            yield Row("start", running.ready_seconds, "s", 1.0)
+            yield Row("memory when idle", running.memory(), "MB")
+            yield from _requests(running)
+            yield from _lists(running)
+            yield asyncio.run(_watches(running))
+            yield Row("memory afterwards", running.memory(), "MB")
+
+
+def _requests(running: Server) -> Iterator[Row]:
+    target = running.target
+    account = b'{"metadata":{"name":"default"}}'
+    asyncio.run(_once(target, request(target, "POST", f"{NAMESPACE}/serviceaccounts", account)))
+
+    def creates(kind: str, body: object) -> object:
+        def make(number: int) -> Iterator[bytes]:
+            at = 0
+            while True:
+                at += 1
+                yield request(target, "POST", f"{NAMESPACE}/{kind}", body(f"{kind[:2]}-{number}-{at}"))  # type: ignore[operator]
+
+        return make
+
+    yield rate(running, "ConfigMap creates", creates("configmaps", config_map), aim=2360)
+    yield rate(running, "pod creates", creates("pods", pod), aim=1500)
+
+    def gets(number: int) -> Iterator[bytes]:
+        raw = request(target, "GET", f"{NAMESPACE}/pods/po-{number}-1")
+        while True:
+            yield raw
+
+    yield rate(running, "pod gets", gets, aim=10000)
+
+    def patches(number: int) -> Iterator[bytes]:
+        at = 0
+        while True:
+            at += 1
+            body = b'{"data":{"key1":"%d"}}' % at
+            path = f"{NAMESPACE}/configmaps/co-{number}-1"
+            yield request(target, "PATCH", path, body, "application/merge-patch+json")
+
+    yield rate(running, "ConfigMap patches", patches, aim=1790)
+
+
+async def _once(target: Target, raw: bytes) -> None:
+    connection = await Connection.open(target)
+    await connection.ask(raw)
+    connection.close()
+
+
+def _lists(running: Server) -> Iterator[Row]:
+    raw = request(running.target, "GET", f"{NAMESPACE}/pods?limit=2000")
+
+    def lists(number: int) -> Iterator[bytes]:
+        while True:
+            yield raw
+
+    before = running.cpu()
+    outcome = load.drive(running.target, lists, seconds=3)
+    spent = running.cpu() - before
+    size = outcome.size / 1e6
+    note = f"{outcome.size / outcome.answers / 1e6:.1f} MB each, {size / spent:.0f} MB per second of the server"
+    yield Row("lists of 2,000 pods", size / outcome.seconds, "MB/s", 500, note)
+
+
+async def _watches(running: Server, watchers: int = 200, writes: int = 400) -> Row:
+    """Events that reach 200 watchers of one resource while it is written to."""
+    target = running.target
+    path = f"{NAMESPACE}/configmaps?watch=1&resourceVersion=0&sendInitialEvents=false&resourceVersionMatch=NotOlderThan"
+    connections = [await Connection.open(target) for _ in range(watchers)]
+    got = 0
+    wanted = watchers * writes
+    done = asyncio.Event()
+
+    async def read(connection: Connection) -> None:
+        nonlocal got
+        connection.writer.write(request(target, "GET", path))
+        await connection.reader.readuntil(b"\r\n\r\n")
+        tail = b""
+        while not done.is_set():
+            seen = tail + await connection.reader.read(1 << 20)
+            got += seen.count(b'{"type":')
+            tail = seen[-7:]  # an event's opening may be torn between two reads
+            if got >= wanted:
+                done.set()
+
+    tasks = [asyncio.ensure_future(read(connection)) for connection in connections]
+    await asyncio.sleep(1)
+    before, begun = running.cpu(), time.perf_counter()
+    writer = [await Connection.open(target) for _ in range(8)]
+
+    async def write(number: int) -> None:
+        for at in range(writes // len(writer)):
+            raw = request(target, "POST", f"{NAMESPACE}/configmaps", config_map(f"watched-{number}-{at}"))
+            await writer[number].ask(raw)
+
+    await asyncio.gather(*(write(number) for number in range(len(writer))))
+    await asyncio.wait_for(done.wait(), 60)
+    seconds, spent = time.perf_counter() - begun, running.cpu() - before
+    for task in tasks:
+        task.cancel()
+    note = f"{watchers} watchers, {spent / got * 1e6:.1f} µs of the server each"
+    return Row("watch events", got / seconds, "/s", 50000, note)

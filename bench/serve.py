@@ -1,0 +1,55 @@
+"""An API server for measuring: python -m bench.serve DATA PORT. Serves until killed; makes its own PKI in DATA."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+from pathlib import Path
+
+import uvloop
+
+from apimachinery.clock import RealClock
+from apiserver import authn, server
+from apiserver.config import Config
+from steersman import pki
+
+TOKEN = "bench-token"
+
+
+def config_for(data: Path, port: int) -> Config:
+    """An API server as `steersman up` runs it, with one privileged token."""
+    data.mkdir(parents=True, exist_ok=True)
+    folder = data / "pki"
+    leaves = pki.cluster_leaves(node_name="bench", dns_names=(), addresses=(), node_addresses=())
+    pki.ensure(folder, leaves, RealClock())
+    tokens = data / "tokens.csv"
+    tokens.write_text(f"{TOKEN},bench,,system:masters\n")
+    return Config(
+        bind_address="127.0.0.1",
+        secure_port=port,
+        tls_cert_file=folder / "apiserver.crt",
+        tls_private_key_file=folder / "apiserver.key",
+        storage=f"sqlite://{data.resolve() / 'cluster.db'}",
+        authn=authn.Config(
+            client_ca_file=folder / "ca.crt",
+            token_auth_file=tokens,
+            service_account_signing_key_file=folder / "sa.key",
+        ),
+    )
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.WARNING)
+    data, port = Path(sys.argv[1]), int(sys.argv[2])
+
+    def ready() -> None:
+        gc.collect()
+        gc.freeze()
+        print("ready", flush=True)
+
+    uvloop.run(server.run(config_for(data, port), ready))
+
+
+if __name__ == "__main__":
+    main()
