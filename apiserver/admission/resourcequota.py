@@ -1,0 +1,126 @@
+"""ResourceQuota: what a namespace's quotas do not leave room for is refused; what they do is booked at once.
+
+Usage is reserved before the object is stored, by compare-and-swap on the quota's status, so that concurrent creates (also
+on other API servers) never exceed a quota together. What is reserved and then not stored is given back by the quota
+controller, which recounts. Within this process the writers of a namespace take turns, which keeps conflicts rare.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from weakref import WeakValueDictionary
+
+from apimachinery import errors, quantity, quota
+from apimachinery.errors import ApiError
+from apimachinery.quantity import ResourceList
+from apiserver.admission.base import Attributes, Env, Operation, forbidden
+from apiserver.registry.kind import Obj
+from apiserver.registry.lookup import Lookup
+
+_ATTEMPTS = 4
+
+
+class Plugin:
+    def __init__(self, env: Env) -> None:
+        self._quotas = Lookup(env.reader, "", "resourcequotas")
+        self._reader = env.reader
+        self._writer = env.writer
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def handles(self, operation: Operation, group: str, plural: str, subresource: str) -> bool:
+        if (
+            operation not in ("CREATE", "UPDATE")
+            or (group, plural) in quota.IGNORED
+            or (group, plural) == ("", "namespaces")
+        ):
+            return False
+        if (group, plural) == ("", "pods"):
+            return (operation == "CREATE" and not subresource) or (operation == "UPDATE" and subresource == "resize")
+        if (group, plural) == ("", "persistentvolumeclaims"):
+            return not subresource or (operation == "UPDATE" and subresource == "status")
+        if (group, plural) in (("", "services"), ("resource.k8s.io", "resourceclaims")):
+            return not subresource
+        return operation == "CREATE" and not subresource
+
+    async def validate(self, a: Attributes) -> None:
+        if not a.namespace or a.obj is None or not await self._quotas.list(a.namespace):
+            return
+        turn = self._turns.get(a.namespace)
+        if turn is None:
+            turn = self._turns[a.namespace] = asyncio.Lock()
+        async with turn:
+            await self._reserve(a)
+
+    async def _reserve(self, a: Attributes) -> None:
+        pending: set[str] | None = None  # names of the quotas still to be booked; None: all
+        for attempt in range(_ATTEMPTS):
+            changed = [
+                (resource_quota, used)
+                for resource_quota in await self._reader.list("", "resourcequotas", a.namespace)
+                if pending is None or resource_quota["metadata"]["name"] in pending
+                if (used := _check(a, resource_quota)) is not None
+            ]
+            if a.dry_run:
+                return
+            pending = set()
+            for resource_quota, used in changed:
+                resource_quota["status"]["used"] = used
+                try:
+                    await self._writer.update("", "resourcequotas", resource_quota, subresource="status")
+                except ApiError as error:
+                    if not errors.is_reason(error, "Conflict", "NotFound") or attempt == _ATTEMPTS - 1:
+                        raise
+                    pending.add(resource_quota["metadata"]["name"])
+            if not pending:
+                return
+
+
+def _check(a: Attributes, resource_quota: Obj) -> dict[str, str] | None:
+    """What the quota's usage becomes; None when the request does not concern it. Raises 403 when there is no room."""
+    status = resource_quota.get("status") or {}
+    hard = quantity.parse_list(status.get("hard"))
+    obj = a.obj or {}
+    names = quota.matching_names(a.group, a.plural, hard)
+    if not names or not quota.matches_scopes(resource_quota, a.group, a.plural, obj):
+        return None
+    quota_name = resource_quota["metadata"]["name"]
+    if (a.group, a.plural) == ("", "pods"):
+        missing = quota.unstated(names, obj)
+        if missing:
+            raise forbidden(a, f"failed quota: {quota_name}: must specify {missing}")
+    used = quantity.parse_list(status.get("used"))
+    if any(name not in used for name in names):
+        raise forbidden(a, f"status unknown for quota: {quota_name}, resources: {','.join(sorted(names))}")
+    requested = {name: amount for name, amount in _delta(a, resource_quota).items() if name in hard and amount}
+    if not requested:
+        return None
+    total: ResourceList = dict(used)
+    quantity.add_list(total, requested)
+    exceeded = [name for name in requested if hard[name] < total[name]] if a.subresource != "status" else []
+    if exceeded:
+        raise forbidden(
+            a,
+            f"exceeded quota: {quota_name}, requested: {_part(requested, exceeded)}, "
+            f"used: {_part(used, exceeded)}, limited: {_part(hard, exceeded)}",
+        )
+    return quantity.draw_list(total)
+
+
+def _delta(a: Attributes, resource_quota: Obj) -> ResourceList:
+    """What the request adds: all the object uses, or on an update what it uses more than before."""
+    now = a.clock.time()
+    used = quota.usage(a.group, a.plural, a.obj or {}, now)
+    negative = sorted(name for name, amount in used.items() if amount.sign() < 0)
+    if negative:
+        raise forbidden(a, f"quota usage is negative for resource(s): {','.join(negative)}")
+    if a.operation == "UPDATE":
+        if a.old is None:
+            raise forbidden(a, "unable to get previous usage since prior version of object was not found")
+        if quota.matches_scopes(resource_quota, a.group, a.plural, a.old):
+            return quota.subtract(used, quota.usage(a.group, a.plural, a.old, now))
+    return used
+
+
+def _part(resources: Mapping[str, quantity.Quantity], names: list[str]) -> str:
+    return quota.draw({name: resources[name] for name in names if name in resources})
