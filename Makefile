@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 ARGS ?=
 
-.PHONY: up setup test check bench clean
+.PHONY: up setup test check bench protos clean
 up: setup        ## run a cluster here, in the foreground (ARGS="--secure-port=7443 ...")
 	@exec $(PY) -m steersman up $(ARGS)
 
@@ -20,6 +20,9 @@ check:           ## lint and types only
 bench:           ## measure, and print a table
 	@tools/setup test
 	@exec $(PY) -m bench $(ARGS)
+
+protos: setup    ## regenerate the Python of nodeagent/cri/*.proto
+	@exec $(PY) -m nodeagent.cri.regenerate
 
 clean:           ## remove the virtual environment and caches (a cluster's data stays: steersman reset)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -59,7 +59,8 @@ def cluster_leaves(
             dns_names=tuple(dict.fromkeys([*service, "localhost", *dns_names])),
             addresses=tuple(dict.fromkeys(["127.0.0.1", "::1", *addresses])),
         ),
-        Leaf("apiserver-kubelet-client", "kube-apiserver-kubelet-client"),
+        # Node agents ask the API server whether it may use their API; as with kubeadm, it may.
+        Leaf("apiserver-kubelet-client", "kube-apiserver-kubelet-client", ("system:masters",)),
         Leaf("front-proxy-client", "front-proxy-client", ca="front-proxy-ca"),
         Leaf("admin", "kubernetes-admin", ("system:masters",)),
         Leaf("controllers", "system:kube-controller-manager"),
