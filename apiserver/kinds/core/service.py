@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from apimachinery.clock import Clock
+from apimachinery.field import FieldError
 from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Kind, Obj, Subresource
+from apiserver.kinds.core import service_allocation, service_families
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj, Subresource
+from apiserver.validation import names, service_updates, services
+
+_AFFINITY_TIMEOUT = 10800  # seconds
 
 
 class ServiceKind(Kind):
@@ -30,6 +35,51 @@ class ServiceKind(Kind):
         Column("Selector", doc="spec.selector", priority=1),
     )
 
+    # -- writes
+
+    def default(self, obj: Obj, version: str) -> None:
+        spec = obj["spec"] = obj.get("spec") or {}
+        _default_affinity(spec)
+        spec["type"] = kind = spec.get("type") or services.CLUSTER_IP
+        for port in spec.get("ports") or ():
+            port["protocol"] = port.get("protocol") or "TCP"
+            port["targetPort"] = port.get("targetPort") or port.get("port", 0)
+        if services.is_externally_accessible(spec) and not spec.get("externalTrafficPolicy"):
+            spec["externalTrafficPolicy"] = "Cluster"
+        if spec.get("internalTrafficPolicy") is None and kind != services.EXTERNAL_NAME and kind in services.TYPES:
+            spec["internalTrafficPolicy"] = "Cluster"
+        if kind == services.LOAD_BALANCER:
+            if spec.get("allocateLoadBalancerNodePorts") is None:
+                spec["allocateLoadBalancerNodePorts"] = True
+            _default_ingress(obj.get("status") or {})
+
+    async def begin_create(self, ctx: Ctx, obj: Obj) -> None:
+        await service_allocation.begin_create(ctx, obj)
+
+    async def begin_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        if ctx.subresource == "":
+            await service_allocation.begin_update(ctx, obj, old)
+            service_families.drop_unused(obj["spec"], old["spec"])
+
+    async def after_delete(self, ctx: Ctx, obj: Obj) -> None:
+        await service_allocation.after_delete(ctx, obj)
+
+    def validate_name(self, name: str, prefix: bool) -> list[str]:
+        return names.dns_label(name, prefix)
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        return services.validate_service(obj, None)
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        if ctx.subresource == "status":
+            return service_updates.validate_status(obj, old)
+        return service_updates.validate_update(obj, old)
+
+    def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
+        return service_updates.warnings(obj)
+
+    # -- reads
+
     def selectable_fields(self, obj: Obj) -> dict[str, str]:
         spec = obj.get("spec") or {}
         return {"spec.clusterIP": spec.get("clusterIP", ""), "spec.type": spec.get("type", "")}
@@ -45,6 +95,22 @@ class ServiceKind(Kind):
             cells.age(obj, clock),
             cells.labels(spec.get("selector")),
         ]
+
+
+def _default_affinity(spec: Obj) -> None:
+    affinity = spec["sessionAffinity"] = spec.get("sessionAffinity") or "None"
+    if affinity == "None":
+        spec.pop("sessionAffinityConfig", None)
+    elif affinity == "ClientIP":
+        client = (spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}
+        if client.get("timeoutSeconds") is None:
+            spec["sessionAffinityConfig"] = {"clientIP": {"timeoutSeconds": _AFFINITY_TIMEOUT}}
+
+
+def _default_ingress(status: Obj) -> None:
+    for entry in (status.get("loadBalancer") or {}).get("ingress") or ():
+        if entry.get("ip") and entry.get("ipMode") is None:
+            entry["ipMode"] = "VIP"
 
 
 def _external_ip(service: Obj) -> str:
