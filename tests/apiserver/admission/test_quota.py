@@ -115,7 +115,8 @@ async def test_many_at_once_never_exceed_it(world: World) -> None:
 
 async def test_another_servers_booking_is_seen(world: World, monkeypatch: Any) -> None:
     world.put("resourcequotas", resource_quota(pods="1"))
-    update, meddled = world.objects.update, []
+    update = world.objects.update
+    meddled: list[bool] = []
 
     async def meddle(group: str, plural: str, obj: Obj, *, subresource: str = "") -> Obj:
         if not meddled:
