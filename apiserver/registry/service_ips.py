@@ -38,6 +38,11 @@ _FULL = "range is full"
 _TAKEN_PORT = "provided port is already allocated"
 
 
+def cidrs(text: str) -> tuple[str, ...]:
+    """The ranges in the text of a configuration: one, or two with a comma between."""
+    return tuple(part.strip() for part in text.split(","))
+
+
 def family_of(network: Network) -> str:
     return f"IPv{network.version}"
 
