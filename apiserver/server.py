@@ -32,8 +32,10 @@ from apiserver.kubelet import Kubelets
 from apiserver.openapi_docs import OpenApiDocs
 from apiserver.patch import managers
 from apiserver.patch.managed import FieldManager
+from apiserver.registry import service_ips
 from apiserver.registry.kind import Column, Kind
 from apiserver.registry.registry import LocalReader, LocalWriter, Registry
+from apiserver.registry.service_ips import ServiceAllocators
 from apiserver.registry.store import Environment, NoAdmission, Store
 from apiserver.selfinfo import SelfInfo
 from apiserver.storage.cacher import Cacher, Caches
@@ -73,6 +75,10 @@ class ApiServer:
             authority=config.kubelet_certificate_authority,
             address_types=config.kubelet_preferred_address_types,
         )
+        self.addresses = ServiceAllocators(
+            self.reader, self.writer, service_ips.cidrs(config.service_cluster_ip_range), _port_range(config)
+        )
+        self.services[service_ips.SERVICE] = self.addresses
         self.environment = Environment(clock, self.reader, self.admission, self.services)
         self.registry = Registry(self.caches, self.environment)
         self.discovery = discovery.Discovery(self._address)
@@ -214,12 +220,13 @@ class ApiServer:
     def _hooks(self) -> list[Hook]:
         config, access = self.config, Access(self.reader, self.writer)
         address = config.advertise_address or config.bind_address
-        ranges = tuple(part.strip() for part in config.service_cluster_ip_range.split(","))
+        ranges = service_ips.cidrs(config.service_cluster_ip_range)
         place = kubernetes_service.Place(address, self.port, ranges)
         return [
             ("start-system-namespaces-controller", lambda: namespaces.reconcile(access)),
             ("scheduling/bootstrap-system-priority-classes", lambda: priority_classes.reconcile(access)),
             ("rbac/bootstrap-roles", lambda: rbac.reconcile(self.reader, self.writer)),
+            ("start-service-ip-repair-controllers", self.addresses.repair),
             ("bootstrap-controller", lambda: kubernetes_service.reconcile(access, place)),
         ]
 
@@ -230,6 +237,11 @@ class ApiServer:
             await hook()
             self.info.pending.discard(name)
         self.info.started = True
+
+
+def _port_range(config: Config) -> tuple[int, int]:
+    first, _, last = config.service_node_port_range.partition("-")
+    return int(first), int(last or first)
 
 
 def _admission(server: ApiServer) -> Any:
