@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from apimachinery.clock import Clock
+from apimachinery.field import FieldError
 from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Kind, Obj
+from apiserver.kinds.autoscaling import conversion, rules
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
+from apiserver.validation import numbers
 
 _UNKNOWN = "<unknown>"
 
@@ -43,6 +46,57 @@ class HorizontalPodAutoscaler(Kind):
             status.get("currentReplicas", 0),
             cells.age(obj, clock),
         ]
+
+    def convert(self, obj: Obj, source: str, target: str) -> Obj:
+        if source == target:
+            return obj
+        if target == "v1":
+            return conversion.to_v1(obj)
+        converted = conversion.to_v2(obj)
+        self.default(converted, "v2")
+        return converted
+
+    def default(self, obj: Obj, version: str) -> None:
+        spec = obj.setdefault("spec", {})
+        if spec.get("minReplicas") is None:
+            spec["minReplicas"] = 1
+        if version == "v1":
+            return
+        if not spec.get("metrics"):
+            target = {"type": "Utilization", "averageUtilization": 80}
+            spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
+        if (behavior := spec.get("behavior")) is not None:
+            behavior["scaleUp"] = {**_scale_up(), **_given(behavior.get("scaleUp"))}
+            behavior["scaleDown"] = {**_scale_down(), **_given(behavior.get("scaleDown"))}
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        return rules.validate_spec(obj.get("spec") or {}, None)
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        if ctx.subresource == "status":
+            status = obj.get("status") or {}
+            return numbers.non_negative_fields(status, "status", "currentReplicas", "desiredReplicas")
+        return rules.validate_spec(obj.get("spec") or {}, old.get("spec") or {})
+
+
+def _given(rule: Obj | None) -> Obj:
+    """What a user has set of scaling rules."""
+    return {name: value for name, value in (rule or {}).items() if value is not None}
+
+
+def _scale_up() -> Obj:
+    return {
+        "stabilizationWindowSeconds": 0,
+        "selectPolicy": "Max",
+        "policies": [
+            {"type": "Pods", "value": 4, "periodSeconds": 15},
+            {"type": "Percent", "value": 100, "periodSeconds": 15},
+        ],
+    }
+
+
+def _scale_down() -> Obj:
+    return {"selectPolicy": "Max", "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}]}
 
 
 def _metrics(specs: Sequence[Obj], statuses: Sequence[Obj]) -> str:
