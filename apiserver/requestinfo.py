@@ -9,9 +9,11 @@ from the raw path and decoded one by one, so an encoded slash never becomes a se
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote
 
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_LONG_RUNNING = frozenset(("exec", "attach", "portforward", "log", "proxy"))
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
 
 
@@ -23,7 +25,8 @@ class RequestInfo:
     "deletecollection", ...), the lower-case method otherwise. parts: decoded segments from the resource on. subpath: for
     connect verbs, the raw (still encoded) rest after the subresource, with its leading slash, or "". watch_prefix: a
     legacy /watch/ path. bad: no route can match this path (doubled slashes, dot segments, encoded slashes).
-    field_selector, label_selector: as sent, where the verb has them.
+    field_selector, label_selector: as sent, where the verb has them. long_running: a watch, or a connection that outlives
+    the request timeout.
     """
 
     path: str
@@ -43,6 +46,7 @@ class RequestInfo:
     bad: bool = False
     field_selector: str = ""
     label_selector: str = ""
+    long_running: bool = False
 
 
 def split_target(target: str) -> tuple[str, str]:
@@ -97,8 +101,23 @@ def parse_bool(values: list[str] | None) -> bool:
     return values[0].lower() not in ("false", "0")
 
 
+_SELECTING = ("watch", "fieldSelector", "labelSelector")
+_CACHED_PATH = 256  # characters; longer paths are parsed each time, so that nobody can fill memory with them
+
+
 def parse(method: str, raw_path: str, query: dict[str, list[str]]) -> RequestInfo:
     """The request's target; never fails: what cannot be understood is a non-resource request or `bad`."""
+    if len(raw_path) < _CACHED_PATH and not (query and any(name in query for name in _SELECTING)):
+        return _parse_path(method, raw_path)
+    return _parse(method, raw_path, query)
+
+
+@lru_cache(8192)
+def _parse_path(method: str, raw_path: str) -> RequestInfo:
+    return _parse(method, raw_path, {})
+
+
+def _parse(method: str, raw_path: str, query: dict[str, list[str]]) -> RequestInfo:
     raw_parts = raw_path.strip("/").split("/") if raw_path.strip("/") else []
     plain = "%" not in raw_path
     parts = raw_parts if plain else [unquote(part) for part in raw_parts]
@@ -166,6 +185,7 @@ def parse(method: str, raw_path: str, query: dict[str, list[str]]) -> RequestInf
         bad=bad,
         field_selector=query["fieldSelector"][0] if selects and "fieldSelector" in query else "",
         label_selector=query["labelSelector"][0] if selects and "labelSelector" in query else "",
+        long_running=verb in ("watch", "proxy") or subresource in _LONG_RUNNING,
     )
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, cast
 
 from apimachinery.clock import Clock, RealClock
@@ -97,6 +96,7 @@ class ApiServer:
         )
         self.info = SelfInfo(self.app, clock, config, lambda: None, self.discovery.group_paths)
         self.http: HttpServer | None = None
+        self.background: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}  # what runs while it serves, by name
 
     # -- kinds
 
@@ -179,10 +179,12 @@ class ApiServer:
 
     def _filters(self) -> list[Filter]:
         config = self.config
+        deadline = Deadline(self.clock, config.request_timeout)
+        self.background["request-deadlines"] = deadline.run
         built: dict[str, Filter] = {
             "errors": Errors(),
             "metrics": RequestMetrics(self.info.metrics, self.clock, self.app.routes.keys()),
-            "deadline": Deadline(self.clock, config.request_timeout),
+            "deadline": deadline,
             "authn": AuthenticationFilter(self.authentication),
             "impersonation": ImpersonationFilter(self.authorization),
             "inflight": InFlight(config.max_requests_inflight, config.max_mutating_requests_inflight),
@@ -279,8 +281,12 @@ async def run(config: Config, ready: Callable[[], None] | None = None, clock: Cl
     """Serve until cancelled. ready() is called when /readyz is ok."""
     server = ApiServer(config, clock or RealClock())
     await server.start()
-    if ready is not None:
-        ready()
-    with suppress(asyncio.CancelledError):
-        await asyncio.Event().wait()
-    await server.end()
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name, work in server.background.items():
+                group.create_task(work(), name=name)
+            if ready is not None:
+                ready()
+            await asyncio.Event().wait()
+    finally:
+        await server.end()

@@ -38,9 +38,12 @@ _silent.propagate = False
 
 
 class _Protocol(RequestHandler):
-    """Answers what does not parse as HTTP; the library's own answer and log would contain the offending header."""
+    """Answers what does not parse as HTTP; the library's own answer and log would contain the offending header.
 
-    __slots__ = ()
+    certificate: the client's in DER, or None; read once a connection by whoever needs it first.
+    """
+
+    __slots__ = ("certificate",)
 
     def handle_error(
         self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None

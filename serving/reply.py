@@ -19,6 +19,7 @@ SLICE = 256 * 1024
 _STATUS_LINE = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _STATUS_LINE[413] = "HTTP/1.1 413 Request Entity Too Large\r\n"
 _STATUS_LINE[422] = "HTTP/1.1 422 Unprocessable Entity\r\n"
+_BODILESS = frozenset((101, 204, 304))
 
 Header = tuple[str, str]
 
@@ -62,24 +63,24 @@ class Reply:
 
     def head(self, http: BaseRequest, length: int | None) -> bytes:
         """The status line and headers; length None means chunked."""
+        status = self.status
         if not http.keep_alive:
             self.keep_alive = False
-        lines = [_STATUS_LINE.get(self.status) or f"HTTP/1.1 {self.status} \r\n"]
-        for name, value in self.headers:
-            lines.append(f"{name}: {value}\r\n")
-        if self.content_type:
-            lines.append(f"Content-Type: {self.content_type}\r\n")
-        lines.append(f"Date: {_Date.now()}\r\n")
         if length is None:
-            lines.append("Transfer-Encoding: chunked\r\n")
-        elif self.status != 204 and self.status != 304 and self.status != 101:
-            lines.append(f"Content-Length: {length}\r\n")
-        if not self.keep_alive and self.status != 101:
-            lines.append("Connection: close\r\n")
+            framing = "Transfer-Encoding: chunked\r\n"
+        elif status in _BODILESS:
+            framing = ""
+        else:
+            framing = f"Content-Length: {length}\r\n"
+        if not self.keep_alive and status != 101:
+            framing += "Connection: close\r\n"
         elif http.version.minor == 0:
-            lines.append("Connection: keep-alive\r\n")
-        lines.append("\r\n")
-        return "".join(lines).encode("utf-8", "replace")
+            framing += "Connection: keep-alive\r\n"
+        content_type = self.content_type
+        named = f"Content-Type: {content_type}\r\n" if content_type else ""
+        extra = "".join([f"{name}: {value}\r\n" for name, value in self.headers])
+        line = _STATUS_LINE.get(status) or f"HTTP/1.1 {status} \r\n"
+        return f"{line}{extra}{named}Date: {_Date.now()}\r\n{framing}\r\n".encode("utf-8", "replace")
 
     async def prepare(self, http: BaseRequest) -> None:
         self._http = http

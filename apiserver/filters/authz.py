@@ -11,13 +11,33 @@ from apiserver.authz import base
 if TYPE_CHECKING:
     from apiserver.authz.base import Authorizer
     from apiserver.filters.base import Proceed, Request
+    from apiserver.requestinfo import RequestInfo
     from serving.reply import Reply
 
 T = TypeVar("T")
 
 
+_ATTRIBUTES = 4096  # kept questions: clients ask the same again and again, and users and targets are shared objects
+
+
 def attributes(request: Request) -> base.Attributes:
     """The request as authorisation sees it. Selectors that do not parse are as good as absent, as in the original."""
+    info, user = request.info, request.user
+    key = (id(user), id(info))
+    known = _known.get(key)
+    if known is not None and known[0] is info and known[1].user is user:
+        return known[1]
+    made = _attributes(request)
+    if len(_known) >= _ATTRIBUTES:
+        _known.clear()
+    _known[key] = (info, made)
+    return made
+
+
+_known: dict[tuple[int, int], tuple[RequestInfo, base.Attributes]] = {}
+
+
+def _attributes(request: Request) -> base.Attributes:
     info = request.info
     if not info.is_resource:
         return base.Attributes(request.user, info.verb, resource_request=False, path=info.path)

@@ -80,18 +80,18 @@ class Request:
     @property
     def long_running(self) -> bool:
         """Watches and connections that outlive the request timeout and do not count as in flight."""
-        info = self.info
-        return (
-            info.verb == "watch"
-            or (info.is_resource and info.subresource in LONG_RUNNING_SUBRESOURCES)
-            or info.verb == "proxy"
-        )
+        return self.info.long_running
 
     def peer_certificate(self) -> bytes | None:
         """The client's certificate in DER form, unverified beyond what TLS did; None without one."""
-        transport = self.http.transport
-        tls = transport.get_extra_info("ssl_object") if transport is not None else None
-        certificate: bytes | None = tls.getpeercert(True) if tls is not None else None
+        protocol = self.http.protocol
+        try:
+            certificate: bytes | None = protocol.certificate  # type: ignore[attr-defined]
+        except AttributeError:
+            transport = self.http.transport
+            tls = transport.get_extra_info("ssl_object") if transport is not None else None
+            certificate = tls.getpeercert(True) if tls is not None else None
+            protocol.certificate = certificate  # type: ignore[attr-defined]
         return certificate
 
     @property
@@ -134,8 +134,6 @@ class Request:
             return body
         return _decompress(body, encoding)
 
-
-LONG_RUNNING_SUBRESOURCES = frozenset(("exec", "attach", "portforward", "log", "proxy"))
 
 Proceed = Callable[[Request], Awaitable[Reply]]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
+import os
 
 from apimachinery import errors
 from apimachinery.errors import ApiError
@@ -27,7 +27,7 @@ class Errors:
 
     async def __call__(self, request: Request, proceed: Proceed) -> Reply:
         given = request.headers.get("Audit-ID")
-        request.audit_id = given[:_AUDIT_ID_LIMIT] if given else str(uuid.uuid4())
+        request.audit_id = given[:_AUDIT_ID_LIMIT] if given else _new_id()
         try:
             reply = await proceed(request)
         except ApiError as error:
@@ -46,6 +46,13 @@ class Errors:
         if request.warnings:
             reply.headers.extend(("Warning", text) for text in warning_headers(request.warnings))
         return reply
+
+
+def _new_id() -> str:
+    """A random UUID's text, without the cost of making the object."""
+    digits = os.urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def draw(request: Request, error: ApiError) -> Reply:

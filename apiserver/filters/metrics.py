@@ -46,6 +46,7 @@ class RequestMetrics:
             "apiserver_current_inflight_requests",
             "Maximal number of currently used inflight request limit of this apiserver per request kind in last second.",
             ("request_kind",),
+            lambda: {(kind,): float(count) for kind, count in self._current.items()},
         )
         self._current = {"mutating": 0, "readOnly": 0}
         metrics.add(self._total, self._seconds, self._inflight)
@@ -53,7 +54,6 @@ class RequestMetrics:
     async def __call__(self, request: Request, proceed: Proceed) -> Reply:
         kind = "readOnly" if request.info.verb in ("get", "list", "watch") else "mutating"
         self._current[kind] += 1
-        self._inflight.values[(kind,)] = self._current[kind]
         code = "0"
         try:
             reply = await proceed(request)
@@ -64,7 +64,6 @@ class RequestMetrics:
             raise
         finally:
             self._current[kind] -= 1
-            self._inflight.values[(kind,)] = self._current[kind]
             labels = self._labels(request)
             self._total.add((code, *labels))
             if not request.long_running:

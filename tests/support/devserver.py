@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import importlib.util
 import logging
 import sys
@@ -61,7 +62,9 @@ def config_for(data: Path, port: int, *, storage: str = "") -> Config:
             requestheader_allowed_names=("front-proxy-client",),
         ),
         authz=authz.Config(),
-        admission=admission.Config(enable_admission_plugins=tuple({"NodeRestriction"} & {e.name for e in admission.ORDER})),
+        admission=admission.Config(
+            enable_admission_plugins=tuple({"NodeRestriction"} & {e.name for e in admission.ORDER})
+        ),
         kubelet_client_certificate=folder / "apiserver-kubelet-client.crt",
         kubelet_client_key=folder / "apiserver-kubelet-client.key",
         kubelet_certificate_authority=folder / "ca.crt",
@@ -79,7 +82,8 @@ async def main(arguments: argparse.Namespace) -> None:
     if arguments.seconds:
         await asyncio.wait({task}, timeout=arguments.seconds)
         task.cancel()
-    await task
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 if __name__ == "__main__":
