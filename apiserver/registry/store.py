@@ -447,13 +447,14 @@ class Store:
         if stays:
             return result, False
         await self._remove(ctx, key, entry, new)
-        return result, True
+        return Draft(new), True
 
     async def _remove(self, ctx: Ctx, key: str, entry: Entry, obj: Obj) -> None:
         if ctx.dry_run:
             return
-        await self.cache.delete(key, entry.revision)
+        gone = await self.cache.delete(key, entry.revision)
         await self.kind.after_delete(ctx, obj)
+        obj["metadata"]["resourceVersion"] = str(gone.revision)
 
     # -- storing
 
