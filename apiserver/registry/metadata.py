@@ -6,10 +6,9 @@ Called by registry/store.py and the handlers. The rules are those of the origina
 from __future__ import annotations
 
 import secrets
-import uuid
 from collections.abc import Sequence
 
-from apimachinery import errors, times
+from apimachinery import errors, times, uids
 from apimachinery.clock import Clock
 from apimachinery.errors import ApiError
 from apiserver.registry.kind import Kind, Obj
@@ -35,7 +34,7 @@ def wipe_system_fields(metadata: Obj) -> None:
 
 def fill_system_fields(metadata: Obj, clock: Clock) -> None:
     metadata["creationTimestamp"] = times.now(clock)
-    metadata["uid"] = str(uuid.uuid4())
+    metadata["uid"] = uids.new()
 
 
 def match_namespace(metadata: Obj, expected: str) -> None:
