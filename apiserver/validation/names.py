@@ -339,3 +339,16 @@ def domain_prefixed_path(value: str, path: str) -> list[FieldError]:
         return [field.invalid(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')]
     errors = [field.invalid(path, host, text) for text in dns_subdomain(host)]
     return errors + [field.invalid(path, rest, text) for text in http_path_text(rest)]
+
+
+def fully_qualified_domain_name(value: str, path: str) -> list[FieldError]:
+    """At least two labels, a trailing dot allowed; texts of one part come joined."""
+    if not value:
+        return [field.required(path)]
+    name = value.removesuffix(".")
+    if texts := dns_subdomain(name):
+        return [field.invalid(path, name, ",".join(texts))]
+    labels = name.split(".")
+    if len(labels) < 2:
+        return [field.invalid(path, name, "should be a domain with at least two segments separated by dots")]
+    return [field.invalid(path, label, ",".join(texts)) for label in labels if (texts := dns_label(label))]

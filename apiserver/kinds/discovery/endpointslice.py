@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from apimachinery import field
 from apimachinery.clock import Clock
+from apimachinery.field import FieldError
 from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Kind, Obj
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, Obj
+from apiserver.validation import ips, labels, meta, names
+
+_TYPES = ("FQDN", "IPv4", "IPv6")
+_PROTOCOLS = ("SCTP", "TCP", "UDP")
+_MAX_ENDPOINTS = 1000
+_MAX_ADDRESSES = 100
+_MAX_PORTS = 20_000
+_MAX_TOPOLOGY = 16
+_MAX_HINTS = 8
 
 
 class EndpointSlice(Kind):
@@ -33,6 +44,129 @@ class EndpointSlice(Kind):
             _first_three(addresses),
             cells.age(obj, clock),
         ]
+
+    def default(self, obj: Obj, version: str) -> None:
+        for port in obj.get("ports") or ():
+            if port.get("name") is None:
+                port["name"] = ""
+            if port.get("protocol") is None:
+                port["protocol"] = "TCP"
+
+    def generation_view(self, obj: Obj) -> Any:
+        # Labels count as well: they say which service the slice belongs to.
+        return super().generation_view(obj), obj["metadata"].get("labels") or {}
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        return _validate(obj, None)
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        errors = _validate(obj, old)
+        return errors + meta.validate_immutable(obj.get("addressType"), old.get("addressType"), "addressType")
+
+    def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
+        kind = obj.get("addressType")
+        if kind == "FQDN":
+            return ["addressType: FQDN endpoints are deprecated"]
+        return [
+            text
+            for i, endpoint in enumerate(obj.get("endpoints") or ())
+            for j, address in enumerate(endpoint.get("addresses") or ())
+            for text in ips.ip_warnings(f"endpoints[{i}].addresses[{j}]", address)
+        ]
+
+
+def _validate(obj: Obj, old: Obj | None) -> list[FieldError]:
+    errors: list[FieldError] = []
+    kind = obj.get("addressType") or ""
+    if not kind:
+        errors.append(field.required("addressType"))
+    elif kind not in _TYPES:
+        errors.append(field.not_supported("addressType", kind, _TYPES))
+    endpoints = obj.get("endpoints") or ()
+    if len(endpoints) > _MAX_ENDPOINTS:
+        errors.append(field.too_many("endpoints", len(endpoints), _MAX_ENDPOINTS))
+    else:
+        known = {a for e in ((old or {}).get("endpoints") or ()) for a in e.get("addresses") or ()}
+        for position, endpoint in enumerate(endpoints):
+            errors += _endpoint(endpoint, kind, f"endpoints[{position}]", known)
+    return errors + _ports(obj.get("ports") or ())
+
+
+def _endpoint(endpoint: Obj, kind: str, path: str, known: set[str]) -> list[FieldError]:
+    """known: addresses of the stored object, whose spelling is not questioned."""
+    errors: list[FieldError] = []
+    addresses = endpoint.get("addresses") or ()
+    if not addresses:
+        errors.append(field.required(path + ".addresses", "must contain at least 1 address"))
+    elif len(addresses) > _MAX_ADDRESSES:
+        errors.append(field.too_many(path + ".addresses", len(addresses), _MAX_ADDRESSES))
+    for position, address in enumerate(addresses):
+        errors += _address(address, kind, path + ".addresses", position, known)
+    if (node := endpoint.get("nodeName")) is not None:
+        errors += [field.invalid(path + ".nodeName", node, text) for text in names.dns_subdomain(node)]
+    topology = endpoint.get("deprecatedTopology") or {}
+    if len(topology) > _MAX_TOPOLOGY:
+        errors.append(field.too_many(path + ".deprecatedTopology", len(topology), _MAX_TOPOLOGY))
+    errors += labels.validate_labels(topology, path + ".deprecatedTopology")
+    if (host := endpoint.get("hostname")) is not None:
+        errors += [field.invalid(path + ".hostname", host, text) for text in names.dns_label(host)]
+    if (hints := endpoint.get("hints")) is not None:
+        errors += _hints(hints, path + ".hints")
+    return errors
+
+
+def _address(address: str, kind: str, path: str, position: int, known: set[str]) -> list[FieldError]:
+    at = f"{path}[{position}]"
+    if kind == "FQDN":
+        return names.fully_qualified_domain_name(address, at)
+    if kind not in ("IPv4", "IPv6"):
+        return []
+    if errors := ips.legacy_ip(at, address, known):
+        return errors
+    if ips.is_ipv6(address) != (kind == "IPv6"):
+        errors.append(field.invalid(path, address, f"must be an {kind} address"))
+    return errors + ips.endpoint_ip(at, address)
+
+
+def _hints(hints: Obj, path: str) -> list[FieldError]:
+    errors: list[FieldError] = []
+    for kind, check in (("forZones", names.label_value), ("forNodes", names.dns_subdomain)):
+        given, at = hints.get(kind) or (), f"{path}.{kind}"
+        if len(given) > _MAX_HINTS:
+            errors.append(field.too_many(at, len(given), _MAX_HINTS))
+            continue
+        seen: set[str] = set()
+        for position, hint in enumerate(given):
+            name, here = hint.get("name") or "", f"{at}[{position}].name"
+            if not name:
+                errors.append(field.required(here))
+            elif name in seen:
+                errors.append(field.duplicate(here, name))
+            else:
+                errors += [field.invalid(here, name, text) for text in check(name)]
+            seen.add(name)
+    return errors
+
+
+def _ports(ports: Sequence[Obj]) -> list[FieldError]:
+    if len(ports) > _MAX_PORTS:
+        return [field.too_many("ports", len(ports), _MAX_PORTS)]
+    errors: list[FieldError] = []
+    seen: set[str] = set()
+    for position, port in enumerate(ports):
+        path, name, protocol = f"ports[{position}]", port.get("name") or "", port.get("protocol") or ""
+        if name:
+            errors += [field.invalid(path + ".name", name, text) for text in names.dns_label(name)]
+        if name in seen:
+            errors.append(field.duplicate(path + ".name", name))
+        seen.add(name)
+        if not protocol:
+            errors.append(field.required(path + ".protocol"))
+        elif protocol not in _PROTOCOLS:
+            errors.append(field.not_supported(path + ".protocol", protocol, _PROTOCOLS))
+        if (app := port.get("appProtocol")) is not None:
+            errors += [field.invalid(path + ".appProtocol", app, text) for text in names.qualified_name(app)]
+    return errors
 
 
 def _first_three(items: Sequence[str]) -> str:

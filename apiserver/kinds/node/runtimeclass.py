@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery import field
 from apimachinery.clock import Clock
+from apimachinery.field import FieldError
 from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Kind, Obj
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, Obj
+from apiserver.validation import labels, meta, names, resources
+from apiserver.validation.pod import scheduling
 
 
 class RuntimeClass(Kind):
@@ -19,3 +23,25 @@ class RuntimeClass(Kind):
 
     def cells(self, obj: Obj, clock: Clock) -> list[Any]:
         return [obj["metadata"]["name"], obj.get("handler", ""), cells.age(obj, clock)]
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        handler = obj.get("handler") or ""
+        errors = [field.invalid("handler", handler, text) for text in names.dns_label(handler)]
+        if (overhead := obj.get("overhead")) is not None:
+            fixed = {"limits": overhead.get("podFixed") or {}}
+            errors += resources.validate_requirements(fixed, "overhead.podFixed", [])
+        if (placement := obj.get("scheduling")) is not None:
+            errors += labels.validate_labels(placement.get("nodeSelector"), "scheduling.nodeSelector")
+            errors += _tolerations(placement.get("tolerations") or [], "scheduling.tolerations")
+        return errors
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        return meta.validate_immutable(obj.get("handler"), old.get("handler"), "handler")
+
+
+def _tolerations(given: list[Obj], path: str) -> list[FieldError]:
+    errors = scheduling.validate_tolerations(given, path)
+    for position, toleration in enumerate(given):
+        if toleration in given[:position]:
+            errors.append(field.duplicate(f"{path}[{position}]", toleration))
+    return errors

@@ -4,9 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery import field
 from apimachinery.clock import Clock
+from apimachinery.field import FieldError
 from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Kind, Obj
+from apiserver.kinds.storage import rules
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, Obj
+from apiserver.validation import meta
+
+_FLAGS = ("attachRequired", "podInfoOnMount", "storageCapacity")
+_MODES = ("Ephemeral", "Persistent")
+_GROUP_POLICIES = ("File", "None", "ReadWriteOnceWithFSType")
+_MUTABLE = (
+    "fsGroupPolicy",
+    "nodeAllocatableUpdatePeriodSeconds",
+    "podInfoOnMount",
+    "requiresRepublish",
+    "seLinuxMount",
+    "serviceAccountTokenInSecrets",
+    "storageCapacity",
+    "tokenRequests",
+)
+_MIN_TOKEN_SECONDS = 600
+_MAX_TOKEN_SECONDS = 1 << 32
 
 
 class CSIDriver(Kind):
@@ -41,3 +61,78 @@ class CSIDriver(Kind):
             ",".join(modes) if modes else cells.NONE,
             cells.age(obj, clock),
         ]
+
+    def default(self, obj: Obj, version: str) -> None:
+        spec = obj.setdefault("spec", {})
+        for name, value in (
+            ("attachRequired", True),
+            ("podInfoOnMount", False),
+            ("storageCapacity", False),
+            ("fsGroupPolicy", "ReadWriteOnceWithFSType"),
+            ("requiresRepublish", False),
+            ("seLinuxMount", False),
+        ):
+            if spec.get(name) is None:
+                spec[name] = value
+        if not spec.get("volumeLifecycleModes"):
+            spec["volumeLifecycleModes"] = ["Persistent"]
+
+    def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        new_spec, old_spec = obj.get("spec") or {}, old.get("spec") or {}
+        if any(not meta.same(new_spec.get(name), old_spec.get(name)) for name in _MUTABLE):
+            obj["metadata"]["generation"] = (old["metadata"].get("generation") or 0) + 1
+
+    def validate_name(self, name: str, prefix: bool) -> list[str]:
+        return [
+            error.body() if error.reason != "FieldValueInvalid" else error.detail
+            for error in rules.driver_name(name, "")
+        ]
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        return _validate_spec(obj.get("spec") or {})
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        new_spec, old_spec = obj.get("spec") or {}, old.get("spec") or {}
+        errors = _validate_spec(new_spec)
+        for name in ("attachRequired", "volumeLifecycleModes"):
+            errors += meta.validate_immutable(new_spec.get(name), old_spec.get(name), f"spec.{name}")
+        return errors
+
+    def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
+        spec = obj.get("spec") or {}
+        if spec.get("tokenRequests") and spec.get("serviceAccountTokenInSecrets") is None:
+            return [
+                "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent "
+                "possible logging of tokens in volume attributes"
+            ]
+        return []
+
+
+def _validate_spec(spec: Obj) -> list[FieldError]:
+    errors = [field.required(f"spec.{name}") for name in _FLAGS if spec.get(name) is None]
+    policy = spec.get("fsGroupPolicy")
+    if policy is None:
+        errors.append(field.required("spec.fsGroupPolicy"))
+    elif policy not in _GROUP_POLICIES:
+        errors.append(field.not_supported("spec.fsGroupPolicy", policy, _GROUP_POLICIES))
+    audiences: set[str] = set()
+    for position, request in enumerate(spec.get("tokenRequests") or ()):
+        path, audience = f"spec.tokenRequests[{position}]", request.get("audience") or ""
+        if audience in audiences:
+            errors.append(field.duplicate(path + ".audience", audience))
+        audiences.add(audience)
+        seconds, at = request.get("expirationSeconds"), path + ".expirationSeconds"
+        if seconds is not None and seconds < _MIN_TOKEN_SECONDS:
+            errors.append(field.invalid(at, seconds, "may not specify a duration less than 10 minutes"))
+        if seconds is not None and seconds > _MAX_TOKEN_SECONDS:
+            errors.append(field.invalid(at, seconds, "may not specify a duration larger than 2^32 seconds"))
+    for mode in spec.get("volumeLifecycleModes") or ():
+        if mode not in _MODES:
+            errors.append(field.not_supported("spec.volumeLifecycleModes", mode, _MODES))
+    if spec.get("seLinuxMount") is None:
+        errors.append(field.required("spec.seLinuxMount"))
+    period = spec.get("nodeAllocatableUpdatePeriodSeconds")
+    if period is not None and period < 10:
+        text = "must be greater than or equal to 10 seconds"
+        errors.append(field.invalid("spec.nodeAllocatableUpdatePeriodSeconds", period, text))
+    return errors

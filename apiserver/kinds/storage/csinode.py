@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery import field
 from apimachinery.clock import Clock
+from apimachinery.field import FieldError
 from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Kind, Obj
+from apiserver.kinds.storage import rules
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, Obj
+from apiserver.validation import meta, names
+
+_NODE_ID_LIMIT = 192
 
 
 class CSINode(Kind):
@@ -29,3 +35,53 @@ class CSINode(Kind):
     def cells(self, obj: Obj, clock: Clock) -> list[Any]:
         drivers = (obj.get("spec") or {}).get("drivers") or ()
         return [obj["metadata"]["name"], len(drivers), cells.age(obj, clock)]
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        errors: list[FieldError] = []
+        seen: set[str] = set()
+        for position, driver in enumerate((obj.get("spec") or {}).get("drivers") or ()):
+            path, name = f"spec.drivers[{position}]", driver.get("name") or ""
+            errors += rules.driver_name(name, path + ".name")
+            errors += _driver(driver, path)
+            if name in seen:
+                errors.append(field.duplicate(path + ".name", name))
+            seen.add(name)
+        return errors
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        errors = self.validate(ctx, obj)
+        new_drivers, old_drivers = (
+            {driver.get("name"): driver for driver in (each.get("spec") or {}).get("drivers") or ()}
+            for each in (obj, old)
+        )
+        for name, driver in new_drivers.items():
+            if name in old_drivers and not meta.same(_fixed(driver), _fixed(old_drivers[name])):
+                errors.append(field.invalid("CSINode.spec.drivers", driver, "field is immutable"))
+        return errors
+
+
+def _fixed(driver: Obj) -> Obj:
+    """A driver without what may change: how many volumes its node takes."""
+    return {name: value for name, value in driver.items() if name != "allocatable"}
+
+
+def _driver(driver: Obj, path: str) -> list[FieldError]:
+    errors: list[FieldError] = []
+    node_id = driver.get("nodeID") or ""
+    if not node_id:
+        errors.append(field.required(path + ".nodeID", node_id))
+    elif len(node_id) > _NODE_ID_LIMIT:
+        text = f"must be {_NODE_ID_LIMIT} characters or less"
+        errors.append(field.invalid(path + ".nodeID", node_id, text))
+    count = (driver.get("allocatable") or {}).get("count")
+    if count is not None and count < 0:
+        errors.append(field.invalid(path + ".allocatable.count", count, meta.NOT_NEGATIVE))
+    seen: set[str] = set()
+    for key in driver.get("topologyKeys") or ():
+        if not key:
+            errors.append(field.required(path + ".topologyKeys"))
+        if key in seen:
+            errors.append(field.duplicate(path + ".topologyKeys", key))
+        seen.add(key)
+        errors += [field.invalid(path + ".topologyKeys", key, text) for text in names.qualified_name(key)]
+    return errors

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery import field, quantity
 from apimachinery.clock import Clock
-from apiserver.registry.kind import NAME_COLUMN, Column, Kind, Obj
+from apimachinery.field import FieldError
+from apimachinery.quantity import QuantityError
+from apiserver.registry.kind import NAME_COLUMN, Column, Ctx, Kind, Obj
+from apiserver.validation import labels, meta, names
 
 
 class CSIStorageCapacity(Kind):
@@ -22,3 +26,26 @@ class CSIStorageCapacity(Kind):
             obj.get("storageClassName", ""),
             "<unset>" if capacity is None else str(capacity),
         ]
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        errors = labels.validate_label_selector(obj.get("nodeTopology"), "nodeTopology")
+        name = obj.get("storageClassName") or ""
+        errors += [field.invalid("storageClassName", name, text) for text in names.dns_subdomain(name)]
+        for amount in ("capacity", "maximumVolumeSize"):
+            value = obj.get(amount)
+            if value is not None and _is_negative(value):
+                errors.append(field.invalid(amount, value, meta.NOT_NEGATIVE))
+        return errors
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        errors = self.validate(ctx, obj)
+        for name in ("nodeTopology", "storageClassName"):
+            errors += meta.validate_immutable(obj.get(name), old.get(name), name)
+        return errors
+
+
+def _is_negative(value: Any) -> bool:
+    try:
+        return quantity.parse(value).sign() < 0
+    except QuantityError:
+        return False

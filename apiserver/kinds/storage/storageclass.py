@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery import field
 from apimachinery.clock import Clock
+from apimachinery.field import FieldError
 from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Kind, Obj
+from apiserver.kinds.storage import rules
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, Obj
+from apiserver.validation import meta, names
+
+_POLICIES = ("Delete", "Retain")
+_MODES = ("Immediate", "WaitForFirstConsumer")
 
 _DEFAULT_ANNOTATIONS = (
     "storageclass.kubernetes.io/is-default-class",
@@ -41,3 +48,56 @@ class StorageClass(Kind):
             obj.get("allowVolumeExpansion", False),
             cells.age(obj, clock),
         ]
+
+    def default(self, obj: Obj, version: str) -> None:
+        if obj.get("reclaimPolicy") is None:
+            obj["reclaimPolicy"] = "Delete"
+        if obj.get("volumeBindingMode") is None:
+            obj["volumeBindingMode"] = "Immediate"
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        errors = rules.provisioner(obj.get("provisioner") or "", "provisioner")
+        errors += rules.parameters(obj.get("parameters"), "parameters", allow_empty=True)
+        policy, mode = obj.get("reclaimPolicy"), obj.get("volumeBindingMode")
+        if policy and policy not in _POLICIES:
+            errors.append(field.not_supported("reclaimPolicy", policy, _POLICIES))
+        if mode is None:
+            errors.append(field.required("volumeBindingMode"))
+        elif mode not in _MODES:
+            errors.append(field.not_supported("volumeBindingMode", mode, _MODES))
+        return errors + _topologies(obj.get("allowedTopologies") or [])
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        errors: list[FieldError] = []
+        if not meta.same(obj.get("parameters"), old.get("parameters")):
+            errors.append(field.forbidden("parameters", "updates to parameters are forbidden."))
+        for name in ("provisioner", "reclaimPolicy", "volumeBindingMode"):
+            errors += meta.validate_immutable(obj.get(name), old.get(name), name)
+        return errors
+
+
+def _topologies(terms: list[Obj]) -> list[FieldError]:
+    """Each term must demand something, and no two terms the same."""
+    errors: list[FieldError] = []
+    seen: list[dict[str, set[str]]] = []
+    for i, term in enumerate(terms):
+        path, wanted = f"allowedTopologies[{i}]", dict[str, set[str]]()
+        for j, expression in enumerate(term.get("matchLabelExpressions") or ()):
+            at, key, values = (
+                f"{path}.matchLabelExpressions[{j}]",
+                expression.get("key") or "",
+                expression.get("values") or [],
+            )
+            errors += [field.invalid(at + ".key", key, text) for text in names.qualified_name(key)]
+            if not values:
+                errors.append(field.required(at + ".values"))
+            for k, value in enumerate(values):
+                if value in values[:k]:
+                    errors.append(field.duplicate(f"{at}.values[{k}]", value))
+            if key in wanted:
+                errors.append(field.duplicate(at + ".key", key))
+            wanted[key] = set(values)
+        if wanted in seen:
+            errors.append(field.duplicate(path + ".matchLabelExpressions", ""))
+        seen.append(wanted)
+    return errors

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery import field
 from apimachinery.clock import Clock
-from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Kind, Obj
+from apimachinery.field import FieldError
+from apiserver.kinds import cells, strategy
+from apiserver.kinds.storage import rules
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
+from apiserver.validation import meta, names
+
+_METADATA_LIMIT = 256 * 1024
+_MESSAGE_LIMIT = 1024
 
 
 class VolumeAttachment(Kind):
@@ -36,3 +43,43 @@ class VolumeAttachment(Kind):
             (obj.get("status") or {}).get("attached", False),
             cells.age(obj, clock),
         ]
+
+    def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        if ctx.subresource == "status":
+            strategy.keep_metadata(obj, old)
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        spec = obj.get("spec") or {}
+        errors = rules.driver_name(spec.get("attacher") or "", "spec.attacher")
+        errors += _source(spec.get("source") or {}, "spec.source")
+        node = spec.get("nodeName") or ""
+        errors += [field.invalid("spec.nodeName", node, text) for text in names.dns_subdomain(node)]
+        return errors + _status(obj.get("status") or {})
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        errors = self.validate(ctx, obj)
+        return errors + meta.validate_immutable(obj.get("spec"), old.get("spec"), "spec")
+
+
+def _source(source: Obj, path: str) -> list[FieldError]:
+    inline, name = source.get("inlineVolumeSpec"), source.get("persistentVolumeName")
+    if inline is None and name is None:
+        return [field.required(path, "must specify exactly one of inlineVolumeSpec and persistentVolumeName")]
+    if inline is not None and name is not None:
+        return [field.forbidden(path, "must specify exactly one of inlineVolumeSpec and persistentVolumeName")]
+    if name is not None:
+        at = path + ".persistentVolumeName"
+        return [field.required(at, "must specify non empty persistentVolumeName")] if not name else []
+    return []
+
+
+def _status(status: Obj) -> list[FieldError]:
+    errors: list[FieldError] = []
+    data = status.get("attachmentMetadata") or {}
+    if sum(len(key) + len(value) for key, value in data.items()) > _METADATA_LIMIT:
+        errors.append(field.too_long("status.attachmentMetadata", _METADATA_LIMIT))
+    for name in ("attachError", "detachError"):
+        problem = status.get(name) or {}
+        if len((problem.get("message") or "").encode()) > _MESSAGE_LIMIT:
+            errors.append(field.too_long(f"status.{name}.message", _MESSAGE_LIMIT))
+    return errors
