@@ -221,7 +221,7 @@ class ApiServer:
 
     def _hooks(self) -> list[Hook]:
         config, access = self.config, Access(self.reader, self.writer)
-        address = config.advertise_address or config.bind_address
+        address = kubernetes_service.reachable_address(config.advertise_address, config.bind_address)
         ranges = service_ips.cidrs(config.service_cluster_ip_range)
         place = kubernetes_service.Place(address, self.port, ranges)
         return [

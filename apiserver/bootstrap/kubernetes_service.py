@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,8 @@ _NETWORKING = "networking.k8s.io"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the server is: its address and port, and the range whose first address the Service has."""
+    """Where the server is: its address ("" when others cannot reach it) and port, and the range whose first address the
+    Service has."""
 
     address: str
     port: int
@@ -26,8 +28,31 @@ class Place:
 async def reconcile(access: Access, place: Place) -> None:
     await _service_range(access, place)
     await _service(access, place)
-    await _endpoints(access, place)
-    await _slice(access, place)
+    if place.address:
+        await _endpoints(access, place)
+        await _slice(access, place)
+
+
+def reachable_address(*wanted: str) -> str:
+    """The first of these that others can reach; else this host's on the interface with the default route; "" without one."""
+    for text in wanted:
+        if text and not _is_local(text):
+            return text
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # a UDP connect sends nothing; it only picks the route
+        except OSError:
+            return ""
+        found = str(probe.getsockname()[0])
+    return "" if _is_local(found) else found
+
+
+def _is_local(text: str) -> bool:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return True  # a host name: Endpoints hold addresses
+    return address.is_loopback or address.is_unspecified
 
 
 async def _service_range(access: Access, place: Place) -> None:
