@@ -47,7 +47,8 @@ class Duplex(asyncio.Protocol):
     def eof_received(self) -> bool:
         self._eof = True
         self._readable.set()
-        return True  # we close when both directions are done; over TLS the transport closes anyway
+        # Stay open for what we still send; TLS has no such half-open state and closes by itself.
+        return self._transport is not None and self._transport.get_extra_info("sslcontext") is None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._eof = self._lost = True
