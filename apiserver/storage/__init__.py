@@ -36,7 +36,8 @@ BACKENDS: Mapping[str, Factory] = {"sqlite": _sqlite, "memory": _memory}
 def open_backend(url: str, clock: Clock, history: float = 300.0) -> Backend:
     """The engine that a URL names: "sqlite:///path/to/file", "sqlite:relative/file", "memory:". Not yet started.
 
-    history: seconds for which overwritten and deleted objects stay readable. ValueError says what is wrong with the URL.
+    history: seconds for which overwritten and deleted objects stay readable, 0 for always.
+    ValueError says what is wrong with the URL.
     """
     scheme, colon, location = url.partition(":")
     factory = BACKENDS.get(scheme)

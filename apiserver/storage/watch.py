@@ -143,7 +143,10 @@ class Watch:
         The initial state comes first, in slices of some 256 KB.
         """
         while not self._ended:
-            data = self._take_initial() if self._initial or self._initial_end else b""
+            data = b""
+            if self._initial or self._initial_end:
+                data = self._take_initial()
+                await asyncio.sleep(0)  # a large initial state must not keep others waiting
             if not data and self._old is not None:
                 data = await self._take_old(self._old)
             if not data and not self._ended:

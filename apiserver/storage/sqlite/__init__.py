@@ -47,7 +47,7 @@ class Options:
     """How the engine keeps its history."""
 
     history: float = 300.0
-    """Seconds for which overwritten and deleted records stay readable; the original's --etcd-compaction-interval."""
+    """Seconds for which overwritten and deleted records stay readable, 0 for always: as --etcd-compaction-interval."""
 
     expiry_interval: float = 5.0
     """Seconds between looks for records whose time to live has passed; etcd's leases are no more exact."""
@@ -85,10 +85,9 @@ class SQLite:
             raise
         self._subscribers.advance(writer.revision, ())
         writer.start()
-        self._tasks = [
-            asyncio.create_task(self._compact_regularly(), name="storage-compaction"),
-            asyncio.create_task(self._expire_regularly(), name="storage-expiry"),
-        ]
+        self._tasks = [asyncio.create_task(self._expire_regularly(), name="storage-expiry")]
+        if self._options.history > 0:
+            self._tasks.append(asyncio.create_task(self._compact_regularly(), name="storage-compaction"))
 
     async def close(self) -> None:
         for task in self._tasks:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import itemgetter
 
 from apiserver.storage.base import Change, Compacted, FutureRevision, Page, Record
 
@@ -18,9 +19,8 @@ _KEYS = (
     "SELECT key, max(revision) AS revision, dead FROM log"
     " WHERE key >= ? AND key < ? AND revision <= ? GROUP BY key HAVING dead = 0 ORDER BY key"
 )
-_LIST = (
-    f"SELECT log.key, log.value, log.revision FROM ({_KEYS} LIMIT ?) AS page JOIN log USING (revision) ORDER BY log.key"
-)
+_LIST = f"{_KEYS} LIMIT ?"
+_VALUES = "SELECT key, value, revision FROM log WHERE revision IN ({})"
 _COUNT = f"SELECT count(*) FROM ({_KEYS})"
 _GET = "SELECT key, value, revision, dead FROM log WHERE key = ? AND revision <= ? ORDER BY revision DESC LIMIT 1"
 _REVISIONS = (
@@ -75,7 +75,11 @@ def page(connection: sqlite3.Connection, prefix: str, revision: int, start: str,
         remaining = None if more else 0
         if more and count:
             remaining = connection.execute(_COUNT, (rows[limit][0], end, revision)).fetchone()[0]
-    return Page([Record(*row) for row in rows[:limit]], revision, more, remaining)
+        # In two steps: joined, SQLite would copy all values once more to sort them.
+        marks = ",".join([str(row[1]) for row in rows[:limit]])
+        records = [Record(*row) for row in connection.execute(_VALUES.format(marks))]
+    records.sort(key=itemgetter(0))
+    return Page(records, revision, more, remaining)
 
 
 def revisions(connection: sqlite3.Connection, prefix: str, after: int, until: int, limit: int) -> list[int]:
