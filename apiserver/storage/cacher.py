@@ -292,7 +292,11 @@ class Cacher:
             return NOTHING
         if len(self._labels) > _SHARED_LABELS:
             self._labels.clear()
-        return self._labels.setdefault(tuple(labels.items()), labels)
+        key = tuple(labels.items())
+        shared = self._labels.get(key)
+        if shared is None:
+            shared = self._labels[key] = dict(labels)  # a copy: the writer may go on changing its object
+        return shared
 
     def _deliver(self, changes: Sequence[Change]) -> None:
         if self._early is not None:

@@ -75,6 +75,10 @@ async def test_attributes_are_taken_from_the_writer_or_else_asked_for_once(thing
     assert asked.labels is asked.labels
     alike = await cacher.create("ns/c", "v1", labelled("1", a="b"), {"a": "b"}, {})
     assert alike.labels is given.labels, "label sets are shared"
+    mine = {"a": "c"}
+    kept = await cacher.create("ns/d", "v1", labelled("1", a="c"), mine, {})
+    mine["a"] = "changed"
+    assert kept.labels == {"a": "c"}
 
 
 async def test_a_selector_with_a_limit_pages_through_what_matches(things: Things) -> None:
