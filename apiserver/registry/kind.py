@@ -169,6 +169,7 @@ class Kind:
     ttl: float = 0  # seconds until the store removes an object (events)
     columns: Sequence[Column] = (NAME_COLUMN, CREATED_AT_COLUMN)
     status_fields: Sequence[str] = ("status",)  # top-level fields that only the status subresource writes
+    status_at_creation: bool = False  # a create may bring a status (nodes register themselves with one)
 
     def __init__(self) -> None:
         self.singular = self.singular or self.kind.lower()

@@ -176,7 +176,7 @@ class Store:
         if not meta.get("name") and meta.get("generateName"):
             meta["name"] = metadata.generate_name(meta["generateName"])
         metadata.match_namespace(meta, write.namespace if kind.namespaced else "")
-        if self._status_fields:
+        if self._status_fields and not kind.status_at_creation:
             for name in self._status_fields:
                 obj.pop(name, None)
             obj.update(kind.initial_status())

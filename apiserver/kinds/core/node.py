@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery import errors
 from apimachinery.clock import Clock
+from apimachinery.field import FieldError
 from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Kind, Obj, Subresource
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj, Subresource
+from apiserver.validation import nodes
 
 _ROLE_PREFIX = "node-role.kubernetes.io/"
 _ROLE_LABEL = "kubernetes.io/role"
@@ -21,6 +24,7 @@ class NodeKind(Kind):
         Subresource("proxy", ("create", "delete", "get", "patch", "update"), kind="NodeProxyOptions"),
         STATUS,
     )
+    status_at_creation = True
     columns = (
         NAME_COLUMN,
         Column("Status", description="The status of the node"),
@@ -33,6 +37,36 @@ class NodeKind(Kind):
         Column("Kernel-Version", doc="status.nodeInfo.kernelVersion", priority=1),
         Column("Container-Runtime", doc="status.nodeInfo.containerRuntimeVersion", priority=1),
     )
+
+    # -- writes
+
+    def default(self, obj: Obj, version: str) -> None:
+        _pair_ranges(obj.get("spec") or {})
+        status = obj.get("status") or {}
+        if status.get("capacity") is not None and status.get("allocatable") is None:
+            status["allocatable"] = dict(status["capacity"])
+
+    def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
+        (obj.get("spec") or {}).pop("configSource", None)
+        (obj.get("status") or {}).pop("config", None)
+
+    def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        """What the removed dynamic kubelet configuration left behind may stay, nothing new comes."""
+        for part, name in (("spec", "configSource"), ("status", "config")):
+            if name not in (old.get(part) or {}):
+                (obj.get(part) or {}).pop(name, None)
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        return nodes.validate_node(obj)
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        found = nodes.validate_node(obj) if ctx.subresource == "" else []
+        return found + nodes.validate_update(obj, old)
+
+    def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
+        return nodes.warnings(obj) if ctx.subresource == "" else []
+
+    # -- reads
 
     def selectable_fields(self, obj: Obj) -> dict[str, str]:
         return {"spec.unschedulable": "true" if (obj.get("spec") or {}).get("unschedulable") else "false"}
@@ -59,6 +93,18 @@ class NodeKind(Kind):
             info.get("kernelVersion") or "<unknown>",
             info.get("containerRuntimeVersion") or "<unknown>",
         ]
+
+
+def _pair_ranges(spec: Obj) -> None:
+    """podCIDR is the first of podCIDRs."""
+    one, many = spec.get("podCIDR"), spec.get("podCIDRs")
+    if one and many and one != many[0]:
+        text = "conversion Error: v1.PodCIDR and v1.CIDRs[0] do not match"
+        raise errors.bad_request(f'Node in version "v1" cannot be handled as a Node: {text}')
+    if one and not many:
+        spec["podCIDRs"] = [one]
+    elif many:
+        spec["podCIDR"] = many[0]
 
 
 def _roles(node: Obj) -> list[str]:
