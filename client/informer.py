@@ -372,6 +372,10 @@ class Informers:
         informer.add_indexers(indexers or {})
         return informer
 
+    def known(self, resource: Resource) -> Informer | None:
+        """The informer of the whole resource that someone asked for already, if any."""
+        return self._informers.get((resource, None, "", "", False))
+
     def stop(self, informer: Informer) -> None:
         """Stop and forget one informer (its resource is no longer served)."""
         for key, known in list(self._informers.items()):

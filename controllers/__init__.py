@@ -5,22 +5,30 @@ base.py says what a controller is, manager.py runs them. Importing this package 
 """
 
 from controllers.base import Controller
+from controllers.clusterroles import ClusterRoleAggregationController
 from controllers.deployment import DeploymentController
 from controllers.endpoints import EndpointsController
 from controllers.endpointslice import EndpointSliceController
+from controllers.garbagecollector import GarbageCollector
 from controllers.job import JobController
 from controllers.namespace import NamespaceController
 from controllers.nodeipam import NodeIpamController
+from controllers.nodelifecycle import NodeLifecycleController
 from controllers.podgc import PodGcController
 from controllers.replicaset import ReplicaSetController, ReplicationController
 from controllers.rootca import RootCaPublisher
 from controllers.serviceaccount import ServiceAccountController
+from controllers.tainteviction import TaintEvictionController
+from controllers.ttlafterfinished import TtlAfterFinishedController
 
 CONTROLLERS: tuple[type[Controller], ...] = (
     NodeIpamController,
     ServiceAccountController,
     RootCaPublisher,
     NamespaceController,
+    ClusterRoleAggregationController,
+    NodeLifecycleController,
+    TaintEvictionController,
     PodGcController,
     EndpointsController,
     EndpointSliceController,
@@ -28,4 +36,6 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ReplicaSetController,
     DeploymentController,
     JobController,
+    TtlAfterFinishedController,
+    GarbageCollector,
 )

@@ -126,6 +126,8 @@ class MemoryApi:
 
     async def _dispatch(self, request: web.Request) -> web.StreamResponse:
         parts = request.path.strip("/").split("/")
+        if len(parts) == 1:
+            return _json(self._discovery(core=parts[0] == "api"))
         if parts[0] == "api":
             group, version, rest = "", parts[1], parts[2:]
         else:
@@ -160,6 +162,30 @@ class MemoryApi:
         if request.method == "PATCH":
             body = _patched(found, body, request.content_type)
         return _json(self._update(resource, found, body, subresource))
+
+    def _discovery(self, *, core: bool) -> Obj:
+        """Aggregated discovery of everything, each group in its one version."""
+        groups: dict[tuple[str, str], list[Obj]] = {}
+        for resource in self.resources.values():
+            if (resource.group == "") != core:
+                continue
+            stored = (resource.group, resource.plural) in self.objects or resource.plural in ("pods", "configmaps")
+            verbs = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+            entry = {
+                "resource": resource.plural,
+                "responseKind": {"group": resource.group, "version": resource.version, "kind": resource.kind},
+                "scope": "Namespaced" if resource.namespaced else "Cluster",
+                "verbs": verbs if stored else ["create"],
+            }
+            groups.setdefault((resource.group, resource.version), []).append(entry)
+        items = [
+            {
+                "metadata": {"name": group},
+                "versions": [{"version": version, "resources": entries, "freshness": "Current"}],
+            }
+            for (group, version), entries in groups.items()
+        ]
+        return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "items": items}
 
     def _selected(self, request: web.Request, resource: Resource, namespace: str | None) -> list[Obj]:
         matches = _filter(request)
