@@ -56,6 +56,8 @@ ORDER: tuple[Entry, ...] = (
     Entry("DenyServiceExternalIPs", "denyserviceexternalips", False),
     Entry("PodTopologyLabels", "podtopologylabels"),
     # Webhooks and quota see what all others made of the object, so they stay last.
+    Entry("MutatingAdmissionWebhook", "webhooks.mutating"),
+    Entry("ValidatingAdmissionWebhook", "webhooks.validating"),
     Entry("ResourceQuota", "resourcequota"),
     Entry("AlwaysDeny", "alwaysdeny", False),
 )

@@ -29,6 +29,18 @@ Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
 
 
 @dataclass(slots=True)
+class Reinvocation:
+    """Whether the mutating plugins run a second time, because a webhook changed what they saw.
+
+    wanted: set by a plugin. again: this is the second round. memory: what a plugin keeps between the rounds.
+    """
+
+    wanted: bool = False
+    again: bool = False
+    memory: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Attributes:
     """One request as admission sees it.
 
@@ -55,6 +67,7 @@ class Attributes:
     warnings: list[str] = field(default_factory=list)
     annotations: dict[str, str] = field(default_factory=dict)
     services: Mapping[str, Any] = field(default_factory=dict)
+    reinvocation: Reinvocation = field(default_factory=Reinvocation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,9 +42,14 @@ class Chain:
         return steps
 
     async def admit(self, a: Attributes) -> None:
-        """The mutating half."""
-        for step in self._steps("admit", a):
+        """The mutating half; once more when a webhook changed the object."""
+        steps = self._steps("admit", a)
+        for step in steps:
             await step(a)
+        if a.reinvocation.wanted and not a.reinvocation.again:
+            a.reinvocation.again = True
+            for step in steps:
+                await step(a)
 
     async def validate(self, a: Attributes) -> None:
         """The validating half."""

@@ -24,7 +24,7 @@ def build(config: Config, reader: NotifyingReader, clock: Clock) -> Authenticati
     Raises ValueError (with the file's name) for files that are missing or do not parse. The result:
 
         await authentication.authenticate(Credentials(headers, peer_chain)) -> User     401 ApiError when refused
-        authentication.services()    entries for ctx.services: token-review, self-subject-review, token-request
+        authentication.services()    entries for ctx.services: token-review, self-subject-review, token-issuer
         authentication.jwks()    authentication.openid_configuration()    documents as dicts, None without a signing key
     """
     from apiserver.authn import service

@@ -115,7 +115,7 @@ class Authentication:
         """What kinds and handlers look up in ctx.services:
 
         "token-review", "self-subject-review": async (ctx, obj) -> obj
-        "token-request": async (ctx, service account's name, obj) -> obj; absent without a signing key.
+        "token-issuer": the TokenIssuer; absent without a signing key.
         """
 
         async def token_review(ctx: Ctx, obj: Obj) -> Obj:
@@ -125,13 +125,8 @@ class Authentication:
             return self.self_subject_review(ctx.user, obj)
 
         offered: dict[str, Any] = {"token-review": token_review, "self-subject-review": self_subject_review}
-        issuer = self.issuer
-        if issuer is not None:
-
-            async def token_request(ctx: Ctx, name: str, obj: Obj) -> Obj:
-                return await issuer.token_request(ctx.namespace or "", name, obj, ctx.warnings)
-
-            offered["token-request"] = token_request
+        if self.issuer is not None:
+            offered["token-issuer"] = self.issuer
         return offered
 
     # -- documents for those who verify our tokens

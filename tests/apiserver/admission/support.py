@@ -9,6 +9,7 @@ from apiserver import admission, authz
 from apiserver.admission.base import Attributes
 from apiserver.admission.chain import Chain
 from apiserver.authn.user import User
+from apiserver.registry.kind import Kind
 from tests.support.reader import MemoryObjects
 
 Obj = dict[str, Any]
@@ -50,6 +51,7 @@ class World:
         namespace: str | None = "ns",
         name: str = "",
         dry_run: bool = False,
+        kind: Kind | None = None,
         **services: Any,
     ) -> Attributes:
         """Both halves; what came of it. Raises the refusal."""
@@ -62,7 +64,7 @@ class World:
             subresource=subresource,
             namespace=namespace,
             name=name or meta.get("name", ""),
-            kind=None,
+            kind=kind,
             obj=obj,
             old=old,
             user=user,

@@ -1,0 +1,143 @@
+"""MutatingAdmissionWebhook: webhooks one after the other, each seeing what the ones before it made of the object.
+
+When a webhook changed the object, plugins run once more (see chain.py), and those webhooks that asked for it and were
+called before the change are called again.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from apimachinery import errors
+from apimachinery.errors import ApiError
+from apimachinery.field import go_quote
+from apiserver.admission.base import Attributes, Env, Operation
+from apiserver.admission.webhooks import review
+from apiserver.admission.webhooks.caller import Caller, CallFailed
+from apiserver.admission.webhooks.hooks import Hooks, Invocation, in_version
+from apiserver.admission.webhooks.validating import call, failed
+from apiserver.registry.kind import Kind, Obj
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Rounds:
+    """What a request's second round must know of its first. again: webhooks to call again."""
+
+    last: bytes = b""
+    called: set[str] = field(default_factory=set)
+    again: set[str] = field(default_factory=set)
+
+    def object_changed(self) -> None:
+        """Those called so far have not seen the object as it now is."""
+        self.again |= self.called
+        self.called.clear()
+
+
+class Plugin:
+    def __init__(self, env: Env) -> None:
+        self._hooks = Hooks(env, "mutatingwebhookconfigurations")
+        self._caller = Caller(env)
+
+    def handles(self, operation: Operation, group: str, plural: str, subresource: str) -> bool:
+        return self._hooks.handles(operation, group, plural, subresource)
+
+    async def admit(self, a: Attributes) -> None:
+        hooks = await self._hooks.current()
+        if not hooks:
+            return
+        rounds = a.reinvocation.memory.setdefault("webhooks", _Rounds())
+        if a.reinvocation.again and rounds.last != orjson.dumps(a.obj):
+            rounds.object_changed()
+        for position, hook in enumerate(hooks):
+            invocation = await self._hooks.invocation(hook, a)
+            if invocation is None or (a.reinvocation.again and hook.uid not in rounds.again):
+                continue
+            if await self._call(position, invocation, a):
+                rounds.object_changed()
+                a.reinvocation.wanted = True
+            if hook.raw.get("reinvocationPolicy") == "IfNeeded":
+                rounds.called.add(hook.uid)
+        rounds.last = orjson.dumps(a.obj)
+
+    async def _call(self, position: int, invocation: Invocation, a: Attributes) -> bool:
+        """Whether the webhook changed the object."""
+        mark = f"round_{int(a.reinvocation.again)}_index_{position}"
+        hook = invocation.hook
+        try:
+            answer = await call(self._caller, invocation, a, mutating=True)
+        except CallFailed as error:
+            refusal = failed(invocation, a, error, f"failed-open.mutation.webhook.admission.k8s.io/{mark}")
+            if refusal is not None:
+                raise refusal from error
+            return False
+        if not answer.allowed:
+            raise review.denial(hook.name, answer.status)
+        changed = bool(answer.patch) and _apply(invocation, a, answer.patch)
+        note = {"configuration": hook.configuration, "webhook": hook.name, "mutated": changed}
+        a.annotations[f"mutation.webhook.admission.k8s.io/{mark}"] = orjson.dumps(note).decode()
+        return changed
+
+    async def close(self) -> None:
+        await self._caller.close()
+
+
+def _apply(invocation: Invocation, a: Attributes, data: bytes) -> bool:
+    """Patch the object in the version that the webhook saw, and bring it back. Whether anything changed."""
+    from apiserver.patch import json_patch
+    from openapi import codec
+
+    hook = invocation.hook
+    try:
+        patch = codec.parse_json(data)
+    except codec.ParseError as error:
+        text = f"failed calling webhook {go_quote(hook.name)}: received undecodable patch in webhook response: {error}"
+        raise errors.internal_error(text) from error
+    if not patch.obj:
+        return False
+    if a.obj is None:
+        text = f"admission webhook {go_quote(hook.name)} attempted to modify the object, which is not supported for this operation"
+        raise errors.internal_error(text)
+    before = orjson.dumps(in_version(a, a.obj, invocation.group, invocation.version))
+    try:
+        patched = json_patch.apply(orjson.loads(before), patch)
+    except ApiError as error:
+        raise errors.internal_error(error.message) from error
+    patched = _decoded(a.kind, invocation.version, patched)
+    if orjson.dumps(patched) == before:
+        return False
+    a.obj = _stored_version(a, invocation.version, patched)
+    return True
+
+
+def _decoded(kind: Kind | None, version: str, obj: Any) -> Obj:
+    """The patched object as decoding and defaulting leave it: unknown fields gone, types checked."""
+    from openapi import codec, schemas
+
+    if not isinstance(obj, dict):
+        raise errors.internal_error("the patched object is no object")
+    if kind is None:
+        return obj
+    name = kind.schema_name(version)
+    types = schemas.load()
+    if types.has(name):
+        try:
+            obj, _ = types.type(name).decode(obj)
+        except codec.DecodeError as error:
+            raise errors.internal_error(str(error)) from error
+        obj = {"kind": kind.kind, "apiVersion": kind.api_version(version), **obj}
+    decoded: Obj = obj
+    kind.default(decoded, version)
+    return decoded
+
+
+def _stored_version(a: Attributes, version: str, obj: Obj) -> Obj:
+    kind = a.kind
+    if kind is None or version == kind.storage_version or a.subresource not in ("", "status"):
+        return obj
+    return kind.convert(obj, version, kind.storage_version)
