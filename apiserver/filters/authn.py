@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from apiserver.authn.base import Credentials
+from serving import tls
 
 if TYPE_CHECKING:
     from apiserver.authn.service import Authentication
@@ -26,17 +27,6 @@ class AuthenticationFilter:
 
 
 def _intermediates(request: Request) -> Sequence[bytes]:
-    """The certificates that the client sent after its own, in DER.
-
-    Python 3.13 has a public method for them; before that only the inner object of the ssl module knows.
-    """
+    """The certificates that the client sent after its own, in DER."""
     transport = request.http.transport
-    tls = transport.get_extra_info("ssl_object") if transport is not None else None
-    if tls is None:
-        return ()
-    if hasattr(tls, "get_unverified_chain"):
-        return list(tls.get_unverified_chain() or ())[1:]
-    import _ssl
-
-    chain = tls._sslobj.get_unverified_chain() or ()
-    return [bytes(certificate.public_bytes(_ssl.ENCODING_DER)) for certificate in chain[1:]]
+    return tls.peer_chain(transport.get_extra_info("ssl_object") if transport is not None else None)[1:]
