@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -37,7 +36,7 @@ from nodeagent.probes import Probes
 from nodeagent.runtime import Runtime, RuntimeFailure
 from nodeagent.server import NodeServer
 from nodeagent.statuswriter import StatusWriter
-from nodeagent.volumes.manager import VolumeManager
+from nodeagent.volumes.manager import ImaginaryVolumes, VolumeManager
 from nodeagent.volumes.tokens import Tokens
 from nodeagent.worker import PodWorker
 
@@ -206,7 +205,9 @@ class Agent:
     async def run(self, ready: Callable[[], None]) -> None:
         config = self._config
         simulated = self._choice.kind == "simulated"
-        volumes = VolumeManager(config.pods_dir, _volatile_dir(config, simulated), config.clock)
+        kind = ImaginaryVolumes if simulated else VolumeManager
+        volumes = kind(config.pods_dir, containerd.run_dir(config.root_dir) / "volumes", config.clock)
+        self.facts.pod_cgroups = not simulated
         await asyncio.to_thread(volumes.prepare)
         services = self._informers.get(SERVICES)
         own_node = self._informers.get(NODES, field_selector=f"metadata.name={self.facts.name}")
@@ -222,7 +223,7 @@ class Agent:
                 self._recorder,
                 self.facts,
                 informer=own_node,
-                set_up_network=self._no_network if simulated else self._set_up_network,
+                set_up_network=self._simulate_network if simulated else self._set_up_network,
                 port=lambda: server.port,
             )
             try:
@@ -253,12 +254,21 @@ class Agent:
         """What the runtime holds and the API does not know has to end."""
         assert self.context is not None
         known = {pod["metadata"]["uid"] for pod in self._pods.list()}
+        if self._choice.kind == "simulated":
+            self._restore_simulated()
         for uid in self.observer.known():
             if uid and uid not in known:
                 log.info("ending pod %s, which the API no longer has", uid)
                 self._start_worker(uid, PodWorker(self.context, None, uid), group)
         for uid in self.context.volumes.known_pods() - known - set(self.observer.known()):
             group.create_task(asyncio.to_thread(self.context.volumes.teardown, uid), name=f"volumes of {uid}")
+
+    def _restore_simulated(self) -> None:
+        from nodeagent.simulated import SimulatedRuntime
+
+        assert isinstance(self._runtime, SimulatedRuntime)
+        for pod in self._pods.list():
+            self._runtime.restore(pod)
 
     def _pod_changed(self, pod: Obj, group: asyncio.TaskGroup) -> None:
         assert self.context is not None
@@ -297,7 +307,8 @@ class Agent:
 
     # ---- network
 
-    async def _no_network(self, ranges: list[str]) -> str | None:
+    async def _simulate_network(self, ranges: list[str]) -> str | None:
+        await self._runtime.update_pod_cidr(ranges[0])
         return None
 
     async def _set_up_network(self, ranges: list[str]) -> str | None:
@@ -328,12 +339,6 @@ class Agent:
         if cni.write(conf_dir, document):
             log.info("pod network: %s on bridge %s", ", ".join(ranges), cni.bridge_name(instance))
         return None
-
-
-def _volatile_dir(config: Config, simulated: bool) -> Path:
-    if simulated and os.geteuid() != 0:
-        return config.root_dir / "volatile"
-    return containerd.run_dir(config.root_dir) / "volumes"
 
 
 def _node_reference(name: str) -> Obj:

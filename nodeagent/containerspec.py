@@ -51,6 +51,7 @@ class Inputs:
     labels: Mapping[str, str]
     seccomp_dir: Path
     memory_capacity: int
+    kind: str = podspec.REGULAR
     cfs_quota: bool = True
     cpu_period: int = 100_000
     target: str = ""
@@ -93,7 +94,7 @@ def build(pod: Obj, container: Obj, inputs: Inputs) -> Any:
         envs=[pb.KeyValue(key=key, value=_utf8(value)) for key, value in inputs.environment.items()],
         mounts=[_mount(mount) for mount in inputs.mounts],
         labels=_labels(pod, container, inputs.labels),
-        annotations=_annotations(pod, container, inputs.attempt),
+        annotations=_annotations(pod, container, inputs),
         log_path=log_path(name, inputs.attempt),
         stdin=bool(container.get("stdin")),
         stdin_once=bool(container.get("stdinOnce")),
@@ -135,10 +136,13 @@ def _labels(pod: Obj, container: Obj, own: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _annotations(pod: Obj, container: Obj, attempt: int) -> dict[str, str]:
+def _annotations(pod: Obj, container: Obj, inputs: Inputs) -> dict[str, str]:
     result = {
+        runtime.KIND: inputs.kind,
+        runtime.SIDECAR: "true" if inputs.kind == podspec.INIT and podspec.is_sidecar(container) else "false",
+        runtime.RESTART_POLICY: container.get("restartPolicy") or podspec.restart_policy(pod),
         runtime.HASH: podspec.container_hash(container),
-        runtime.RESTART_COUNT: str(attempt),
+        runtime.RESTART_COUNT: str(inputs.attempt),
         runtime.TERMINATION_PATH: container.get("terminationMessagePath") or "",
         runtime.TERMINATION_POLICY: container.get("terminationMessagePolicy") or "File",
         runtime.GRACE_PERIOD: str(podspec.grace_period(pod)),

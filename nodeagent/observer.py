@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import weakref
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -39,6 +40,7 @@ class Observer:
         self._clock = RealClock()
         self._pods: dict[str, PodState] = {}
         self._signatures: dict[str, object] = {}
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._owner: dict[str, str] = {}
         self._ended: dict[str, ContainerState] = {}
         self._hint = asyncio.Event()
@@ -76,12 +78,11 @@ class Observer:
             by_pod.setdefault(sandbox.pod_uid, ([], []))[0].append(sandbox)
         for container in containers:
             by_pod.setdefault(container.pod_uid, ([], []))[1].append(container)
-        for uid in set(self._pods) - set(by_pod):
-            self._forget(uid)
-            self._changed(uid)
-        for uid, (own_sandboxes, own_containers) in by_pod.items():
-            if _signature(own_sandboxes, own_containers) != self._signatures.get(uid):
-                await self._detail(uid, own_sandboxes, own_containers)
+        seen = {uid: _signature(*own) for uid, own in by_pod.items()}
+        for uid in {*self._pods, *seen}:
+            if seen.get(uid) != self._signatures.get(uid):
+                # Looked at again rather than taken from this list, which may be older than what a worker saw meanwhile.
+                await self.refresh(uid)
                 self._changed(uid)
         present = {container.id for container in containers}
         for known in [known for known in self._ended if known not in present]:
@@ -90,13 +91,15 @@ class Observer:
 
     async def refresh(self, uid: str) -> PodState:
         """Look at one pod now. RuntimeFailure."""
-        sandboxes, containers = await asyncio.gather(
-            self._runtime.list_sandboxes(uid), self._runtime.list_containers(uid)
-        )
-        if not sandboxes and not containers:
+        lock = self._locks.setdefault(uid, asyncio.Lock())
+        async with lock:  # a view that was taken later must not be overwritten by an earlier one
+            sandboxes, containers = await asyncio.gather(
+                self._runtime.list_sandboxes(uid), self._runtime.list_containers(uid)
+            )
+            if sandboxes or containers:
+                return await self._detail(uid, sandboxes, containers)
             self._forget(uid)
             return self.state(uid)
-        return await self._detail(uid, sandboxes, containers)
 
     async def _detail(self, uid: str, sandboxes: list[SandboxState], containers: list[ContainerState]) -> PodState:
         signature = _signature(sandboxes, containers)
@@ -204,11 +207,10 @@ class Observer:
             self._listening = self._fallback is not None
 
     def _heard(self, container_id: str, what: str) -> None:
-        if container_id not in self._owner:
+        if what == "exited" and not self._exits.full():
+            self._exits.put_nowait(container_id)
+        elif container_id not in self._owner:
             self._hint.set()
-        elif what == "exited":
-            if not self._exits.full():
-                self._exits.put_nowait(container_id)
         else:
             self._changed(self._owner[container_id])
 
@@ -220,11 +222,11 @@ class Observer:
                 group.create_task(self._follow_exit(container_id), name=f"exit of {container_id[:13]}")
 
     async def _follow_exit(self, container_id: str) -> None:
-        uid = self._owner.get(container_id)
-        if uid is None:
-            return
         for wait in _AFTER_EXIT:
             await self._clock.sleep(wait)
+            uid = self._owner.get(container_id)
+            if uid is None:
+                continue  # so short a life that nobody has looked yet; or none of ours
             try:
                 state = await self.refresh(uid)
             except RuntimeFailure:
@@ -232,8 +234,9 @@ class Observer:
             one = next((c for c in state.containers if c.id == container_id), None)
             sandbox = next((s for s in state.sandboxes if s.id == container_id), None)
             if (one is None or one.state == runtime.EXITED) and (sandbox is None or not sandbox.ready):
-                break
-        self._changed(uid)
+                self._changed(uid)
+                return
+        self._hint.set()
 
     async def close(self) -> None:
         if self._fallback is not None:

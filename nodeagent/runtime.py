@@ -31,6 +31,10 @@ TERMINATION_POLICY = "io.kubernetes.container.terminationMessagePolicy"
 PRE_STOP = "io.kubernetes.container.preStopHandler"
 PORTS = "io.kubernetes.container.ports"
 GRACE_PERIOD = "io.kubernetes.pod.terminationGracePeriod"
+# Ours: what a simulated container has to know to behave; real runtimes keep it without looking.
+KIND = "steersman.io/container-kind"
+RESTART_POLICY = "steersman.io/restart-policy"
+SIDECAR = "steersman.io/sidecar"
 
 CREATED, RUNNING, EXITED, UNKNOWN = "created", "running", "exited", "unknown"
 
@@ -227,3 +231,9 @@ class Runtime(Protocol):
 
     async def usage(self) -> list[Usage]: ...
     async def close(self) -> None: ...
+
+    def canned_log(self, container_id: str) -> bytes | None:
+        """The log of a container that has no process; None where containers are real."""
+
+    def canned_probe(self, pod: Mapping[str, Any], container_id: str, kind: str) -> bool | None:
+        """What a probe of a container without a process finds; None where containers are real."""

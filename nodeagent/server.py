@@ -221,6 +221,9 @@ class NodeServer:
             raise Refused(404, f'container "{name}" not found in pod "{rest[1]}"')
         options = self._log_options(query)
         container = self._logged(pod, name, _flag(query, "previous"))
+        canned = self._node.runtime.canned_log(container.id)
+        if canned is not None:
+            return Reply(200, canned, TEXT)
         path = Path(container.log_path)
         if not await asyncio.to_thread(path.exists):
             raise Refused(400, f'failed to try resolving symlinks in path "{path}": no such file or directory')
@@ -283,7 +286,7 @@ class NodeServer:
         container_id = str(wanted).partition("://")[2]
         held = self._node.observer.state(pod["metadata"]["uid"]).containers
         found = next((c for c in held if c.id == container_id), None)
-        if found is None or not found.log_path:
+        if found is None or not (found.log_path or self._node.runtime.canned_log(found.id)):
             raise Refused(400, f"unable to retrieve container logs for {wanted}")
         return found
 
@@ -367,7 +370,7 @@ async def _proxy(request: BaseRequest, url: str) -> Reply:
     """Pass the client's upgrade on to the runtime's streaming server, and join the two."""
     target = urlsplit(url)
     if not target.hostname:
-        raise Refused(501, "the runtime has no streaming server for this")
+        raise Refused(501, "the containers of this node are simulated: nothing runs in them")
     path = target.path + (f"?{target.query}" if target.query else "")
     headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _NOT_FORWARDED]
     headers.insert(0, ("Host", target.netloc))

@@ -237,7 +237,7 @@ class Starter:
             pod, container, tell, pull_secrets=await self._pull_secrets(pod), sandbox_config=sandbox_config
         )
         target = self._target(container, state) if kind == EPHEMERAL else ""
-        config = await self._container_config(pod, container, state, image, target)
+        config = await self._container_config(pod, kind, container, state, image, target)
         try:
             container_id = await uninterrupted(node.runtime.create_container(sandbox.id, config, sandbox_config))
         except RuntimeFailure as error:
@@ -267,7 +267,9 @@ class Starter:
                 found.append(secret)
         return found
 
-    async def _container_config(self, pod: Obj, container: Obj, state: PodState, image: Any, target: str) -> Any:
+    async def _container_config(
+        self, pod: Obj, kind: str, container: Obj, state: PodState, image: Any, target: str
+    ) -> Any:
         node = self._node
         addresses = self.addresses(pod, state)
         services = environment.service_variables(
@@ -295,6 +297,7 @@ class Starter:
             labels=node.labels,
             seccomp_dir=node.seccomp_dir,
             memory_capacity=node.facts.memory_capacity,
+            kind=kind,
             cfs_quota=node.config.cpu_cfs_quota,
             cpu_period=int(node.config.cpu_cfs_quota_period * 1_000_000),
             target=target,

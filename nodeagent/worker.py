@@ -362,7 +362,7 @@ class PodWorker:
 
     async def _remove_cgroup(self) -> None:
         node = self._node
-        if node.facts.systemd_cgroups or not node.config.cgroups_per_qos:
+        if node.facts.systemd_cgroups or not (node.config.cgroups_per_qos and node.facts.pod_cgroups):
             return
         path = self._starter.cgroup_parent or cgroups.pod_path(
             node.config.cgroup_root, pods.compute_qos_class(self.pod), self.uid, systemd=False

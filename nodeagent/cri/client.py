@@ -258,6 +258,12 @@ class CriClient:
         answer = await self._call("ListContainerStats", pb.ListContainerStatsRequest(filter=wanted))
         return [_usage(item) for item in answer.stats]
 
+    def canned_log(self, container_id: str) -> bytes | None:
+        return None
+
+    def canned_probe(self, pod: Mapping[str, Any], container_id: str, kind: str) -> bool | None:
+        return None
+
 
 def _sandbox(item: Any, *, ips: Sequence[str] = (), host_network: bool = False) -> SandboxState:
     return SandboxState(

@@ -38,16 +38,20 @@ def write(target: Path, payload: Mapping[str, File], *, now: float, group: int |
     path that would leave the directory.
     """
     files = {_clean(path): file for path, file in payload.items()}
-    target.mkdir(parents=True, exist_ok=True)
+    if not target.is_dir():
+        target.mkdir(parents=True)
+        _open_directory(target, 0o777, group)
     data = target / _DATA
     current = target / os.readlink(data) if data.is_symlink() else None
     if current is not None and _same(current, files, group):
         return False
     stamp = times.format_micro_time(now).translate(str.maketrans("-T:Z", "____")).rstrip("_")
     fresh = target / f"..{stamp}{secrets.randbelow(1000):03d}"
-    fresh.mkdir(mode=0o755)
+    fresh.mkdir()
     for path, file in files.items():
         _write_file(fresh / path, file, group)
+    for folder in (fresh, *(entry for entry in fresh.rglob("*") if entry.is_dir())):
+        _open_directory(folder, 0o755, group)
     for name in {path.split("/", 1)[0] for path in files}:
         link = target / name
         if not link.is_symlink():
@@ -60,6 +64,14 @@ def write(target: Path, payload: Mapping[str, File], *, now: float, group: int |
     if current is not None and current != fresh:
         shutil.rmtree(current, ignore_errors=True)
     return True
+
+
+def _open_directory(folder: Path, mode: int, group: int | None) -> None:
+    """Modes as the original's volumes have them: with an fsGroup the group owns the directory and what is put there."""
+    if group is not None:
+        os.chown(folder, -1, group)
+        mode |= 0o2550
+    folder.chmod(mode)
 
 
 def _clean(path: str) -> str:

@@ -221,6 +221,36 @@ class VolumeManager:
                 shutil.rmtree(folder)
 
 
+class ImaginaryVolumes(VolumeManager):
+    """Volumes of simulated pods: what they need has to exist, and nothing is written anywhere."""
+
+    def prepare(self) -> None:
+        self._pods.mkdir(parents=True, exist_ok=True)
+
+    async def _setup(self, context: Context, volume: Obj) -> bool:
+        kind = kind_of(volume)
+        if kind in content.BUILDERS:
+            await content.BUILDERS[kind](context, volume[kind])
+        return False
+
+    def mount_points(
+        self, pod: Obj, container: Obj, environment: Mapping[str, str], *, recursive_read_only: bool
+    ) -> list[MountPoint]:
+        return []
+
+    def termination_log(self, pod: Obj, container: Obj) -> MountPoint | None:
+        return None
+
+    def hosts_file(self, pod: Obj, container: Obj, text: str) -> MountPoint | None:
+        return None
+
+    def known_pods(self) -> set[str]:
+        return set()
+
+    def teardown(self, uid: str) -> None:
+        """Nothing was made."""
+
+
 def _make_empty_dir(context: Context, source: Obj, target: Path) -> bool:
     medium = source.get("medium") or ""
     if medium.startswith("HugePages"):
