@@ -14,6 +14,7 @@ from apimachinery import errors, field, times
 from apiserver import negotiate
 from apiserver.filters.base import Request
 from apiserver.handlers import legacy_kinds, options
+from apiserver.handlers import scope as scopes
 from apiserver.handlers.create import manager_of
 from apiserver.handlers.scope import Scope
 from apiserver.handlers.update import authorize_create
@@ -99,9 +100,16 @@ def _apply(scope: Scope, request: Request, raw: bytes, opts: Obj) -> Change:
         raise errors.bad_request(f"error decoding YAML: {error}") from error
     manager, now = opts["fieldManager"], times.now(scope.server.clock)
     force = bool(opts.get("force"))
+    directive = opts.get("fieldValidation") or "Warn"
 
     def change(live: Obj | None) -> Obj:
         new = scope.managers.apply(live, parsed.obj, manager=manager, force=force, now=now)
+        if parsed.problems and directive == "Strict":
+            raise errors.bad_request("error strict decoding YAML: " + "\n".join(parsed.problems))
+        if directive == "Warn":
+            request.warnings.extend(
+                text for text in scopes.warning_texts(parsed.problems) if text not in request.warnings
+            )
         scope.kind.default(new, scope.version)
         return new
 

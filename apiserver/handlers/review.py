@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from apimachinery import times
 from apiserver import negotiate
 from apiserver.filters.base import Request
 from apiserver.handlers import options
+from apiserver.handlers.create import manager_of
 from apiserver.handlers.scope import Scope
 from apiserver.registry import metadata
 from serving.reply import Reply
@@ -19,6 +21,8 @@ async def review(scope: Scope, request: Request) -> Reply:
     opts = options.create_options(request.query)
     obj = await scope.decode(request, opts)
     metadata.match_namespace(obj["metadata"], request.info.namespace if scope.namespaced else "")
+    now = times.now(scope.server.clock)
+    obj = scope.managers.update(None, obj, manager=manager_of(request, opts), now=now)
     write = scope.write(request, opts, "")
     obj = await scope.store.ask(write, obj)
     answer = await scope.kind.answer(scope.store.ctx(write), obj)

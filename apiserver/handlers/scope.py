@@ -215,7 +215,7 @@ def decode_body(
     if problems and directive == "Strict":
         raise cannot_handle(expected.kind, expected.version, expected, codec.strict_text(problems))
     if problems and directive == "Warn":
-        warnings.extend(problems)
+        warnings.extend(warning_texts(problems))
     document: Obj = {"kind": expected.kind, "apiVersion": expected.api_version, "metadata": {}}
     for name, value in obj.items():
         if name not in ("kind", "apiVersion"):
@@ -223,6 +223,20 @@ def decode_body(
     if document["metadata"] is None:
         document["metadata"] = {}
     return document
+
+
+_YAML_PREFIX = "yaml: unmarshal errors:\n"
+
+
+def warning_texts(problems: list[str]) -> list[str]:
+    """A warning per problem, and one for each line of the YAML decoder's complaint."""
+    texts = []
+    for problem in problems:
+        if problem.startswith(_YAML_PREFIX):
+            texts += [line.strip() for line in problem.removeprefix(_YAML_PREFIX).split("\n")]
+        else:
+            texts.append(problem)
+    return texts
 
 
 def _json_name(value: Any) -> str:

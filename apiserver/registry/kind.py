@@ -165,6 +165,7 @@ class Kind:
     has_generation: bool = False  # metadata.generation counts changes of desired state
     graceful: bool = False  # deletion honours a grace period (pods)
     orphan_by_default: bool = False  # default propagation policy
+    revalidates_metadata: bool = False  # its own rules check metadata again on an update, as for a new object
     returns_deleted: bool = False  # a DELETE that removes the object answers with it, not with a Status
     ttl: float = 0  # seconds until the store removes an object (events)
     columns: Sequence[Column] = (NAME_COLUMN, CREATED_AT_COLUMN)

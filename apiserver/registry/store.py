@@ -266,9 +266,8 @@ class Store:
         await admission.admit(attributes)
         obj = self._admitted(attributes)
         metadata.dedup_owner_references(obj["metadata"], write.warnings, after_admission=True)
-        if metadata.parse_revision(obj["metadata"].get("resourceVersion")):
-            # Storage finds no object to compare with; apply drops the version, which the handler has done by now.
-            raise errors.conflict(self.kind.group, self.kind.plural, write.name, errors.OBJECT_MODIFIED)
+        # There is no stored version to compare with, so the one that the client names means nothing.
+        obj["metadata"].pop("resourceVersion", None)
         if may_create is not None:
             await may_create()
         try:
@@ -380,8 +379,10 @@ class Store:
         """Metadata is checked twice, as in the original (once for all kinds, once by each): causes come in pairs."""
         kind, meta, old_meta = self.kind, new["metadata"], old["metadata"]
         general = meta_rules.validate_object_meta(meta, kind.namespaced, _path_segment)
-        own = meta_rules.validate_object_meta_update(meta, old_meta)
-        return general + own + own + kind.validate_update(ctx, new, old)
+        own = update = meta_rules.validate_object_meta_update(meta, old_meta)
+        if kind.revalidates_metadata:
+            own = own + meta_rules.validate_object_meta(meta, kind.namespaced, kind.validate_name)
+        return general + update + own + kind.validate_update(ctx, new, old)
 
     async def replace(self, namespace: str, name: str, change: Callable[[Obj], Obj], *, dry_run: bool = False) -> None:
         """Change an object without the checks of an update, for subresources that have their own. change may raise."""

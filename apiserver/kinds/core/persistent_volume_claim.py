@@ -13,6 +13,7 @@ from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Kin
 class PersistentVolumeClaimKind(Kind):
     kind = "PersistentVolumeClaim"
     plural = "persistentvolumeclaims"
+    revalidates_metadata = True
     returns_deleted = True
     short_names = ("pvc",)
     subresources = (STATUS,)

@@ -17,6 +17,7 @@ _AFFINITY_TIMEOUT = 10800  # seconds
 class ServiceKind(Kind):
     kind = "Service"
     plural = "services"
+    revalidates_metadata = True
     returns_deleted = True
     short_names = ("svc",)
     categories = ("all",)

@@ -18,6 +18,7 @@ _ENFORCE_WARNING = (
 class ServiceAccountKind(Kind):
     kind = "ServiceAccount"
     plural = "serviceaccounts"
+    revalidates_metadata = True
     short_names = ("sa",)
     subresources = (
         Subresource("token", ("create",), kind="TokenRequest", group="authentication.k8s.io", version="v1"),

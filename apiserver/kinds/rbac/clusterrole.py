@@ -13,6 +13,7 @@ class ClusterRole(Kind):
     group = "rbac.authorization.k8s.io"
     kind = "ClusterRole"
     plural = "clusterroles"
+    revalidates_metadata = True
     namespaced = False
     create_on_update = True
 

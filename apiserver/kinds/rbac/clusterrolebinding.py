@@ -8,6 +8,7 @@ from apiserver.kinds.rbac.rolebinding import RoleBinding, binding_columns
 class ClusterRoleBinding(RoleBinding):
     kind = "ClusterRoleBinding"
     plural = "clusterrolebindings"
+    revalidates_metadata = True
     namespaced = False
     columns = binding_columns("clusterRoleBinding")
     role_kinds = ("ClusterRole",)

@@ -30,6 +30,7 @@ class RoleBinding(Kind):
     group = "rbac.authorization.k8s.io"
     kind = "RoleBinding"
     plural = "rolebindings"
+    revalidates_metadata = True
     create_on_update = True
     columns = binding_columns("roleBinding")
     role_kinds: Sequence[str] = ("Role", "ClusterRole")
