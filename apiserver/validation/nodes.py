@@ -28,9 +28,9 @@ def validate_node(node: Obj) -> list[FieldError]:
     if taints := spec.get("taints"):
         errors += validate_taints(taints, "metadata.taints")
     errors += _amounts(status)
-    swap = (status.get("nodeInfo") or {}).get("swap") or {}
-    if (swap.get("capacity") if swap.get("capacity") is not None else 1) <= 0:
-        errors.append(field.invalid("metadata.nodeSwapStatus.capacity", swap["capacity"], "must be greater than zero"))
+    swap = ((status.get("nodeInfo") or {}).get("swap") or {}).get("capacity")
+    if swap is not None and swap <= 0:
+        errors.append(field.invalid("metadata.nodeSwapStatus.capacity", swap, "must be greater than zero"))
     errors += _features(status.get("declaredFeatures") or ())
     return errors + _ranges(spec.get("podCIDRs") or [])
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from apimachinery.clock import Clock
+from apimachinery.field import FieldError
 from apiserver.kinds import cells
-from apiserver.registry.kind import Column, Kind, Obj
+from apiserver.registry.kind import Column, Ctx, Kind, Obj
+from apiserver.validation import events, names
 
 COLUMNS = (
     Column("Last Seen", doc="lastTimestamp"),
@@ -30,6 +32,15 @@ class EventKind(Kind):
     create_on_update = True
     ttl = KEPT
     columns = COLUMNS
+
+    def validate_name(self, name: str, prefix: bool) -> list[str]:
+        return names.path_segment(name, prefix)
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        return events.validate_event(obj, strict=ctx.group == events.GROUP)
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        return events.validate_update(obj, old, strict=ctx.group == events.GROUP)
 
     def selectable_fields(self, obj: Obj) -> dict[str, str]:
         return event_fields(obj)

@@ -8,6 +8,7 @@ from apimachinery import errors
 from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells
+from apiserver.kinds.core.podtemplate_defaults import default_resource_list
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj, Subresource
 from apiserver.validation import nodes
 
@@ -45,6 +46,8 @@ class NodeKind(Kind):
         status = obj.get("status") or {}
         if status.get("capacity") is not None and status.get("allocatable") is None:
             status["allocatable"] = dict(status["capacity"])
+        for amounts in ("capacity", "allocatable"):
+            default_resource_list(status.get(amounts))
 
     def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
         (obj.get("spec") or {}).pop("configSource", None)

@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from apimachinery.clock import Clock
+from apimachinery.field import FieldError
 from apiserver.kinds import cells
-from apiserver.registry.kind import NAME_COLUMN, Column, Kind, Obj
+from apiserver.kinds.core.podtemplate_defaults import default_pod_template
+from apiserver.registry.kind import NAME_COLUMN, Column, Ctx, Kind, Obj
+from apiserver.validation import podspec
+from apiserver.validation.pod import warnings
 
 
 class PodTemplateKind(Kind):
@@ -20,6 +24,21 @@ class PodTemplateKind(Kind):
         Column("Images", description="Images referenced by each container in the template."),
         Column("Pod Labels", description="The labels for the pod template."),
     )
+
+    def default(self, obj: Obj, version: str) -> None:
+        obj["template"] = obj.get("template") or {}
+        default_pod_template(obj["template"])
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        return podspec.validate_pod_template(obj["template"], "template", None)
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        return podspec.validate_pod_template(obj["template"], "template", old.get("template"))
+
+    def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
+        if old is not None and obj["metadata"].get("generation") == old["metadata"].get("generation"):
+            return []
+        return warnings.template_warnings(obj["template"], "template")
 
     def cells(self, obj: Obj, clock: Clock) -> list[Any]:
         template = obj.get("template") or {}

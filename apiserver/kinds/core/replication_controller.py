@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery import field
 from apimachinery.clock import Clock
-from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, SCALE, STATUS, Column, Kind, Obj, Scale
+from apimachinery.field import FieldError
+from apiserver.kinds import cells, strategy
+from apiserver.kinds.core.podtemplate_defaults import default_pod_template
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, SCALE, STATUS, Column, Ctx, Kind, Obj, Scale
+from apiserver.validation import numbers, podspec
+from apiserver.validation.pod import warnings
+
+_COUNTS = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
 
 
 class ReplicationControllerKind(Kind):
@@ -29,6 +36,39 @@ class ReplicationControllerKind(Kind):
         Column("Selector", doc="spec.selector", priority=1),
     )
 
+    # -- writes
+
+    def default(self, obj: Obj, version: str) -> None:
+        """Selector and labels come from the template when there are none."""
+        spec = obj["spec"] = obj.get("spec") or {}
+        if spec.get("replicas") is None:
+            spec["replicas"] = 1
+        template = spec.get("template")
+        if template is None:
+            return
+        default_pod_template(template)
+        labels = (template.get("metadata") or {}).get("labels")
+        if labels:
+            spec["selector"] = spec.get("selector") or dict(labels)
+            obj["metadata"]["labels"] = obj["metadata"].get("labels") or dict(labels)
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        return _validate_spec(obj["spec"], None)
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        if ctx.subresource == "status":
+            return _validate_status(obj.get("status") or {})
+        errors = _validate_spec(obj["spec"], old["spec"].get("template"))
+        return errors + errors  # the original checks an update as a new object, too
+
+    def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
+        if ctx.subresource or (old is not None and obj["metadata"]["generation"] == old["metadata"]["generation"]):
+            return []
+        found = strategy.pod_name_advice(obj["metadata"]["name"]) if old is None else []
+        return found + warnings.template_warnings(obj["spec"].get("template"), "spec.template")
+
+    # -- reads
+
     def selectable_fields(self, obj: Obj) -> dict[str, str]:
         return {"status.replicas": str((obj.get("status") or {}).get("replicas", 0))}
 
@@ -44,6 +84,46 @@ class ReplicationControllerKind(Kind):
             *cells.containers_and_images(template.get("containers")),
             cells.labels(spec.get("selector")),
         ]
+
+
+def _validate_spec(spec: Obj, old_template: Obj | None) -> list[FieldError]:
+    errors = numbers.non_negative_fields(spec, "spec", "minReadySeconds")
+    if not spec.get("selector"):
+        errors.append(field.required("spec.selector"))
+    errors += numbers.non_negative_fields(spec, "spec", "replicas")
+    template = spec.get("template")
+    if template is None:
+        return [*errors, field.required("spec.template")]
+    return errors + _validate_template(template, spec.get("selector") or {}, old_template)
+
+
+def _validate_template(template: Obj, selector: Obj, old: Obj | None) -> list[FieldError]:
+    """A template whose pods run forever and are selected."""
+    path, spec = "spec.template", template.get("spec") or {}
+    errors: list[FieldError] = []
+    labels = (template.get("metadata") or {}).get("labels")
+    if any((labels or {}).get(key) != value for key, value in selector.items()):
+        text = "`selector` does not match template `labels`"
+        errors.append(field.invalid(path + ".metadata.labels", labels or None, text))
+    errors += podspec.validate_pod_template(template, path, old)
+    if spec.get("restartPolicy") != "Always":
+        errors.append(field.not_supported(path + ".spec.restartPolicy", spec.get("restartPolicy") or "", ["Always"]))
+    if spec.get("activeDeadlineSeconds") is not None:
+        text = "activeDeadlineSeconds in ReplicationController is not Supported"
+        errors.append(field.forbidden(path + ".spec.activeDeadlineSeconds", text))
+    return errors
+
+
+def _validate_status(status: Obj) -> list[FieldError]:
+    errors = numbers.non_negative_fields(status, "status", "replicas", *_COUNTS, "observedGeneration")
+    total = status.get("replicas") or 0
+    for name in _COUNTS:
+        if (status.get(name) or 0) > total:
+            errors.append(field.invalid(f"status.{name}", status[name], "cannot be greater than status.replicas"))
+    available = status.get("availableReplicas") or 0
+    if available > (status.get("readyReplicas") or 0):
+        errors.append(field.invalid("status.availableReplicas", available, "cannot be greater than readyReplicas"))
+    return errors
 
 
 REPLICATION_CONTROLLER = ReplicationControllerKind()

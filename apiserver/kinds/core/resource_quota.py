@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from apimachinery.clock import Clock
+from apimachinery.field import FieldError
 from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Kind, Obj
+from apiserver.kinds.core.podtemplate_defaults import default_resource_list
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
+from apiserver.validation import quotas
 
 
 class ResourceQuotaKind(Kind):
@@ -28,6 +31,19 @@ class ResourceQuotaKind(Kind):
         ),
         AGE_COLUMN,
     )
+
+    def default(self, obj: Obj, version: str) -> None:
+        default_resource_list((obj.get("spec") or {}).get("hard"))
+        for amounts in ("hard", "used"):
+            default_resource_list((obj.get("status") or {}).get(amounts))
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        return quotas.validate_quota(obj.get("spec") or {})
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        if ctx.subresource == "status":
+            return quotas.validate_quota_status(obj.get("status") or {})
+        return quotas.validate_quota_update(obj.get("spec") or {}, old.get("spec") or {})
 
     def cells(self, obj: Obj, clock: Clock) -> list[Any]:
         status = obj.get("status") or {}

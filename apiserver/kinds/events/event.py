@@ -14,6 +14,7 @@ _RENAMED = (  # core field, events.k8s.io field
     ("count", "deprecatedCount"),
     ("reportingComponent", "reportingController"),
 )
+_ALWAYS_IN_CORE = ("reportingComponent", "reportingInstance")  # written even when empty; here they are left out
 _TO_CORE = {new: core for core, new in _RENAMED}
 _FROM_CORE = dict(_RENAMED)
 
@@ -25,9 +26,14 @@ class Event(EventKind):
     def to_shared(self, obj: Obj) -> Obj:
         out = {_TO_CORE.get(name, name): value for name, value in obj.items()}
         out["apiVersion"] = "v1"
+        for name in _ALWAYS_IN_CORE:
+            out.setdefault(name, "")
         return out
 
     def from_shared(self, obj: Obj) -> Obj:
         out = {_FROM_CORE.get(name, name): value for name, value in obj.items()}
         out["apiVersion"] = "events.k8s.io/v1"
+        for name in ("reportingController", "reportingInstance"):
+            if not out.get(name):
+                out.pop(name, None)
         return out
