@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from apimachinery.clock import Clock
+from apimachinery.field import FieldError
 from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Kind, Obj
+from apiserver.kinds.admissionregistration import policies
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, Obj
 
 
 class MutatingAdmissionPolicy(Kind):
@@ -37,3 +39,10 @@ class MutatingAdmissionPolicy(Kind):
             "<unset>" if param is None else f"{param.get('apiVersion', '')}/{param.get('kind', '')}",
             cells.age(obj, clock),
         ]
+
+    def default(self, obj: Obj, version: str) -> None:
+        policies.default_policy(obj.setdefault("spec", {}))
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        spec = obj.get("spec") or {}
+        return policies.validate_policy(spec) + policies.validate_mutations(spec)

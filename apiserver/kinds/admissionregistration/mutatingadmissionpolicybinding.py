@@ -8,3 +8,4 @@ from apiserver.kinds.admissionregistration.validatingadmissionpolicybinding impo
 class MutatingAdmissionPolicyBinding(ValidatingAdmissionPolicyBinding):
     kind = "MutatingAdmissionPolicyBinding"
     plural = "mutatingadmissionpolicybindings"
+    has_actions = False

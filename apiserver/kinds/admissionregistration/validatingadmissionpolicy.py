@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery import field
 from apimachinery.clock import Clock
-from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Kind, Obj
+from apimachinery.field import FieldError
+from apiserver.kinds import cells, strategy
+from apiserver.kinds.admissionregistration import policies
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
+from apiserver.validation import meta
 
 
 class ValidatingAdmissionPolicy(Kind):
@@ -38,3 +42,24 @@ class ValidatingAdmissionPolicy(Kind):
             "<unset>" if param is None else f"{param.get('apiVersion', '')}/{param.get('kind', '')}",
             cells.age(obj, clock),
         ]
+
+    def default(self, obj: Obj, version: str) -> None:
+        policies.default_policy(obj.setdefault("spec", {}))
+
+    def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        if ctx.subresource == "status":
+            strategy.keep_metadata(obj, old)
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        spec = obj.get("spec") or {}
+        return policies.validate_policy(spec) + policies.validate_validations(spec, obj["metadata"].get("name") or "")
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        if ctx.subresource != "status":
+            return self.validate(ctx, obj)
+        status = obj.get("status") or {}
+        errors: list[FieldError] = []
+        for i, warning in enumerate((status.get("typeChecking") or {}).get("expressionWarnings") or ()):
+            path = f"status.typeChecking.expressionWarnings[{i}]"
+            errors += [field.required(f"{path}.{name}") for name in ("warning", "fieldRef") if not warning.get(name)]
+        return errors + meta.validate_conditions(status.get("conditions"), "status.conditions")

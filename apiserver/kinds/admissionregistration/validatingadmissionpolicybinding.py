@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from apimachinery.clock import Clock
+from apimachinery.field import FieldError
 from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Kind, Obj
+from apiserver.kinds.admissionregistration import policies
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, Obj
 
 
 class ValidatingAdmissionPolicyBinding(Kind):
@@ -17,6 +19,7 @@ class ValidatingAdmissionPolicyBinding(Kind):
     categories = ("api-extensions",)
     has_generation = True
     unconditional_update = False
+    has_actions = True  # it says what a failure leads to
     columns = (
         NAME_COLUMN,
         Column(
@@ -37,3 +40,9 @@ class ValidatingAdmissionPolicyBinding(Kind):
             if not ref.get("name") and ref.get("selector") is not None:
                 text = cells.label_selector(ref["selector"])
         return [obj["metadata"]["name"], spec.get("policyName", ""), text, cells.age(obj, clock)]
+
+    def default(self, obj: Obj, version: str) -> None:
+        policies.default_binding(obj.setdefault("spec", {}))
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        return policies.validate_binding(obj.get("spec") or {}, actions=self.has_actions)
