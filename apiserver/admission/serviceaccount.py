@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import random
 
 from apiserver.admission.base import Attributes, Env, Operation, forbidden
 from apiserver.authn.issuer import WARN_ONLY_SECONDS
@@ -168,7 +168,7 @@ def _mount_token(spec: Obj) -> None:
             existing = volume["name"]
     name = existing
     while not name or (not existing and name in taken):
-        name = f"{VOLUME}-" + "".join(secrets.choice(_ALPHABET) for _ in range(5))
+        name = f"{VOLUME}-" + "".join(random.choices(_ALPHABET, k=5))
     needed = False
     for kind in _CONTAINERS:
         for container in spec.get(kind) or ():

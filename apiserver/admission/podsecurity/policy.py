@@ -33,8 +33,13 @@ class Policy:
     warn: Standard = Standard()
 
 
+PRIVILEGED = Policy()  # what a namespace without labels asks for: nothing
+
+
 def of_labels(labels: Mapping[str, str]) -> tuple[Policy, list[FieldError]]:
     """The policy, and what is wrong with the labels. An unreadable level counts as restricted, a version as latest."""
+    if not any(label.startswith(PREFIX) for label in labels):
+        return PRIVILEGED, []
     errors: list[FieldError] = []
     modes: dict[str, Standard] = {}
     sound = set()
