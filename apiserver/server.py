@@ -32,6 +32,7 @@ from apiserver.openapi_docs import OpenApiDocs
 from apiserver.patch import managers
 from apiserver.patch.managed import FieldManager
 from apiserver.registry import service_ips
+from apiserver.registry.crd import CustomResources
 from apiserver.registry.kind import Column, Kind
 from apiserver.registry.registry import LocalReader, LocalWriter, Registry
 from apiserver.registry.service_ips import ServiceAllocators
@@ -97,6 +98,15 @@ class ApiServer:
         self.info = SelfInfo(self.app, clock, config, lambda: None, self.discovery.group_paths)
         self.http: HttpServer | None = None
         self.background: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}  # what runs while it serves, by name
+        self.custom = CustomResources(
+            self.reader,
+            self.writer,
+            clock,
+            serve=self.serve_custom,
+            unserve=self.remove_kind,
+            managers=lambda: self._scope_of("apiextensions.k8s.io", "v1", "customresourcedefinitions", "status").managers,
+        )
+        self.background["custom-resources"] = self.custom.run
 
     # -- kinds
 
@@ -113,6 +123,20 @@ class ApiServer:
         for path in self.discovery.group_paths():
             if path not in self.app.paths:
                 self.app.add_path(path, self.discovery.group)
+
+    async def serve_custom(self, kind: Kind, old: Kind | None) -> None:
+        """Serve a custom kind, in place of `old` if that is given: without a moment in which neither is there."""
+        before = await self.registry.renew(kind)
+        if old is not None:
+            for name in set(old.versions) - set(kind.versions):
+                self.app.remove_routes(old.group, name, old.plural)
+            self.discovery.remove(old.group, old.plural)
+        store = self.registry.stores[kind.group, kind.plural]
+        self.discovery.add(kind)
+        for name in kind.versions:
+            self._route(routing.routes_of(self.server, kind, name, store, custom=True))
+        if before is not None:
+            await before.cache.close()
 
     async def remove_kind(self, kind: Kind) -> None:
         """Stop serving a custom resource; its stored objects stay."""
@@ -143,6 +167,7 @@ class ApiServer:
         await self.caches.start()
         self.registry_ready()
         try:
+            await self.custom.start()
             await self._listen()
             await self._run_hooks()
         except BaseException:

@@ -41,6 +41,16 @@ class Registry:
         self.stores[kind.group, kind.plural] = store
         return store
 
+    async def renew(self, kind: Kind) -> Store | None:
+        """Put a loaded store of a changed (or new) custom kind in place; the store before it, which the caller closes."""
+        before = self.stores.get((kind.group, kind.plural))
+        if before is not None:
+            self.caches.forget(before.cache)
+        cache = self.caches.resource(storage_prefix(kind), partial(_attributes, kind))
+        await cache.start()
+        self.stores[kind.group, kind.plural] = Store(kind, cache, self.environment)
+        return before
+
     def remove(self, kind: Kind) -> Store | None:
         return self.stores.pop((kind.group, kind.plural), None)
 

@@ -450,7 +450,8 @@ class Caches:
 
     def forget(self, cacher: Cacher) -> None:
         """For Cacher.close()."""
-        self._cachers.pop(cacher.prefix, None)
+        if self._cachers.get(cacher.prefix) is cacher:
+            del self._cachers[cacher.prefix]
 
     def attend(self, watch: Watch) -> None:
         """Tell the watch that time passes."""

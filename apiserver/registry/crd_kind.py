@@ -1,0 +1,408 @@
+"""A custom resource as a Kind: made at run time out of its CustomResourceDefinition.
+
+Decoding, pruning and defaults follow openapi.structural; values are checked against the schema, list sets and maps for
+repetitions, embedded resources for their metadata. Conversion between versions changes nothing but apiVersion (strategy None).
+CEL rules are not run yet: they have their place in CustomKind.validate, after all other checks, as in the original.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from apimachinery import errors, field, times
+from apimachinery.clock import Clock
+from apimachinery.field import FieldError
+from apiserver.kinds import cells as cell_words
+from apiserver.registry import crd_paths
+from apiserver.registry.kind import NAME_COLUMN, SCALE, STATUS, Column, Ctx, Kind, Obj, Scale
+from apiserver.validation import meta as meta_rules
+from apiserver.validation import names
+from openapi import structural, validate
+from openapi.explain import DecodeError
+from openapi.schemas import TypeInfo
+from openapi.structural import CustomType, Structural
+from openapi.validate import Validator
+
+VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+META = "io.k8s.apimachinery.pkg.apis.meta.v1"
+_NOT_CHECKED = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"
+
+
+class Version:
+    """What differs between the versions of a custom resource."""
+
+    def __init__(self, spec: Obj, kind: str) -> None:
+        self.name: str = spec["name"]
+        self.raw: Obj = (spec.get("schema") or {}).get("openAPIV3Schema") or {}
+        self.schema = Structural(self.raw)
+        self.type = CustomType(self.schema, kind)
+        self.validator = Validator(self.raw)
+        self.has_rules = _mentions(self.raw, "x-kubernetes-validations")
+        self.has_defaults = _mentions(self.raw, "default")
+        self.columns: Sequence[Obj] = spec.get("additionalPrinterColumns") or ()
+        self.selectable: Sequence[str] = tuple(one["jsonPath"] for one in spec.get("selectableFields") or ())
+        self.subresources: Obj = spec.get("subresources") or {}
+        self.deprecated: bool = bool(spec.get("deprecated"))
+        self.deprecation: str | None = spec.get("deprecationWarning")
+
+
+def _mentions(schema: Any, word: str) -> bool:
+    if isinstance(schema, dict):
+        return word in schema or any(_mentions(child, word) for child in schema.values())
+    return isinstance(schema, list) and any(_mentions(child, word) for child in schema)
+
+
+class CustomKind(Kind):
+    """One CustomResourceDefinition's kind, in all its served versions. definition: the object it was made from."""
+
+    has_generation = True
+    unconditional_update = False
+    verbs = VERBS
+
+    def __init__(self, definition: Obj) -> None:
+        spec, accepted = definition["spec"], definition["status"]["acceptedNames"]
+        self.definition = definition
+        self.group = spec["group"]
+        self.kind = accepted["kind"]
+        self.plural = accepted["plural"]
+        self.singular = accepted.get("singular", "")
+        self.list_kind = accepted.get("listKind", "")
+        self.short_names = tuple(accepted.get("shortNames") or ())
+        self.categories = tuple(accepted.get("categories") or ())
+        self.namespaced = spec["scope"] == "Namespaced"
+        every = {version["name"]: Version(version, self.kind) for version in spec["versions"]}
+        self.storage_version = next(version["name"] for version in spec["versions"] if version.get("storage"))
+        served = [version["name"] for version in spec["versions"] if version.get("served")]
+        self.versions = tuple(sorted(served, key=_rank))
+        self.by_version = every
+        self.terminating = False
+        stored = every[self.storage_version]
+        self.subresources = ()
+        self.status_fields = ()
+        if "status" in stored.subresources:
+            self.subresources = (STATUS,)
+            self.status_fields = ("status",)
+        if stored.subresources.get("scale") is not None:
+            self.subresources = (*self.subresources, SCALE)
+            self.scale = _scale(stored.subresources["scale"])
+        self.columns = _columns(stored)
+        super().__init__()
+
+    # -- versions
+
+    def type_info(self, version: str) -> TypeInfo:
+        return self.by_version[version].type
+
+    def deprecation(self, version: str) -> str:
+        found = self.by_version[version]
+        if not found.deprecated:
+            return ""
+        if found.deprecation is not None:
+            return found.deprecation
+        text = f"{self.api_version(version)} {self.kind} is deprecated"
+        better = [
+            name for name in self.versions if not self.by_version[name].deprecated and _rank(name) < _rank(version)
+        ]
+        return f"{text}; use {self.api_version(better[0])} {self.kind}" if better else text
+
+    def published_schema(self, version: str) -> dict[str, Any] | None:
+        schema = dict(self.by_version[version].raw)
+        properties = dict(schema.get("properties") or {})
+        from openapi import publish
+
+        for name in ("apiVersion", "kind"):
+            text = publish.description(f"{META}.DeleteOptions", name)
+            properties[name] = {"description": text, "type": "string"}
+        metadata = {"allOf": [{"$ref": f"#/components/schemas/{META}.ObjectMeta"}]}
+        properties["metadata"] = {"description": "Standard object's metadata.", **metadata}
+        schema["properties"] = properties
+        schema["x-kubernetes-group-version-kind"] = [{"group": self.group, "kind": self.kind, "version": version}]
+        return schema
+
+    def initial_status(self) -> Obj:
+        return {}
+
+    # -- writes
+
+    def default(self, obj: Obj, version: str) -> None:
+        schema = self.by_version[version].schema
+        structural.default(obj, schema)
+        structural.prune_nulls(obj, schema)
+
+    def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        if ctx.subresource == "status":
+            metadata = dict(old["metadata"])
+            for name in ("managedFields", "resourceVersion"):
+                if name in obj["metadata"]:
+                    metadata[name] = obj["metadata"][name]
+            obj["metadata"] = metadata
+
+    async def begin_create(self, ctx: Ctx, obj: Obj) -> None:
+        if self.terminating:
+            refused = errors.method_not_supported(self.group, self.plural, "create")
+            refused.message = "create not allowed while custom resource definition is terminating"
+            raise refused
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        version = self.by_version[ctx.version]
+        found = self._check_scale(obj)
+        found = version.validator.check(obj) + found
+        found += _embedded(obj, version.schema, "", root=False)
+        found += _repetitions(obj, version.schema, "")
+        if version.has_rules and any(error.reason in validate.BLOCKING for error in found):
+            found.append(field.invalid("<nil>", None, _NOT_CHECKED))
+        return found
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        """What was wrong before and did not change may stay (ratcheting)."""
+        found = self.validate(ctx, obj)
+        if not found:
+            return found
+        kept = [error for error in found if not _unchanged(error.field, obj, old)]
+        return [] if all(error.field == "<nil>" for error in kept) else kept
+
+    def _check_scale(self, obj: Obj) -> list[FieldError]:
+        found = []
+        scale = self.scale
+        for path in (scale.spec_replicas, scale.status_replicas) if scale is not None else ():
+            values = crd_paths.find(path, obj)
+            if values and isinstance(values[0], int) and values[0] < 0:
+                found.append(field.invalid(path, values[0], "should be a non-negative integer"))
+        return found
+
+    # -- reads
+
+    def _selected(self) -> Sequence[str]:
+        return self.by_version[self.storage_version].selectable
+
+    def selectable_fields(self, obj: Obj) -> dict[str, str]:
+        return {path.removeprefix("."): _text(crd_paths.find(path, obj)) for path in self._selected()}
+
+    def field_label(self, label: str, value: str, version: str) -> tuple[str, str] | None:
+        return (label, value) if f".{label}" in self.by_version[version].selectable else None
+
+    def cells(self, obj: Obj, clock: Clock) -> list[Any]:
+        out: list[Any] = [obj["metadata"].get("name", "")]
+        columns = self.by_version[self.storage_version].columns
+        if not columns:
+            return [*out, cell_words.age(obj, clock)]
+        for column in columns:
+            try:
+                found = crd_paths.find(column["jsonPath"], obj)
+            except crd_paths.PathError:
+                found = []
+            out.append(_cell(column["type"], found[0], clock) if found else None)
+        return out
+
+
+class RepairingKind(CustomKind):
+    """A custom kind whose stored objects may lack defaults, or hold fields that its schema no longer has."""
+
+    def on_read(self, obj: Obj) -> bool:
+        before = orjson.dumps(obj)
+        schema = self.by_version[self.storage_version].schema
+        structural.prune(obj, schema, root=True)
+        self.default(obj, self.storage_version)
+        return orjson.dumps(obj) != before
+
+
+def make(definition: Obj) -> CustomKind:
+    """The kind of an accepted definition."""
+    generation = definition["metadata"].get("generation", 1)
+    made = CustomKind(definition)
+    if generation > 1 or made.by_version[made.storage_version].has_defaults:
+        return RepairingKind(definition)
+    return made
+
+
+def _rank(version: str) -> tuple[int, int, int, str]:
+    from apiserver.discovery import version_rank
+
+    return version_rank(version)
+
+
+def _scale(found: Obj) -> Scale:
+    return Scale("v1", found["specReplicasPath"], found["statusReplicasPath"], found.get("labelSelectorPath") or "")
+
+
+def _columns(version: Version) -> tuple[Column, ...]:
+    if not version.columns:
+        return (NAME_COLUMN, Column("Age", type="date", doc="metadata.creationTimestamp"))
+    return (
+        NAME_COLUMN,
+        *(
+            Column(
+                column["name"],
+                column["type"],
+                column.get("format", ""),
+                column.get("description")
+                or f"Custom resource definition column (in JSONPath format): {column['jsonPath']}",
+                column.get("priority", 0),
+            )
+            for column in version.columns
+        ),
+    )
+
+
+def _text(found: list[Any]) -> str:
+    if not found or found[0] is None:
+        return ""
+    value = found[0]
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else str(value)
+
+
+def _cell(kind: str, value: Any, clock: Clock) -> Any:
+    """A table cell of that column type; None for a value that does not fit."""
+    if value is None:
+        return None
+    if kind == "string":
+        return _string_cell(value)
+    if kind == "integer" and isinstance(value, int | float) and not isinstance(value, bool):
+        return int(value)
+    if kind == "number" and isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    if kind == "boolean" and isinstance(value, bool):
+        return value
+    if kind == "date" and isinstance(value, str):
+        try:
+            seconds = times.parse_time(value)
+        except ValueError:
+            return "<invalid>"
+        return times.human_duration(clock.time() - seconds)
+    return None
+
+
+def _string_cell(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+# -- checks that go with the structure
+
+
+def _embedded(obj: Any, schema: Structural | bool | None, path: str, *, root: bool) -> list[FieldError]:
+    """Embedded resources must have apiVersion, kind and well-formed metadata."""
+    if not isinstance(schema, Structural):
+        return []
+    found: list[FieldError] = []
+    if isinstance(obj, dict):
+        if schema.embedded and not root:
+            found += _embedded_resource(obj, path)
+        for key, value in obj.items():
+            child = schema.properties.get(key)
+            if child is not None:
+                found += _embedded(value, child, field.child(path, key), root=False)
+            elif schema.additional is not None:
+                found += _embedded(value, schema.additional, field.key(path, key), root=False)
+    elif isinstance(obj, list):
+        for position, item in enumerate(obj):
+            found += _embedded(item, schema.items, field.index(path, position), root=False)
+    return found
+
+
+def _embedded_resource(obj: Obj, path: str) -> list[FieldError]:
+    found = [field.required(field.child(path, name)) for name in ("apiVersion", "kind") if name not in obj]
+    for name in ("apiVersion", "kind"):
+        if name not in obj:
+            continue
+        where, value = field.child(path, name), obj[name]
+        if not isinstance(value, str):
+            found.append(field.invalid(where, value, "must be a string"))
+        elif not value:
+            found.append(field.invalid(where, value, "must not be empty"))
+        elif name == "apiVersion" and value.count("/") > 1:
+            found.append(field.invalid(where, value, f"unexpected GroupVersion string: {value}"))
+        elif name == "kind" and (problems := names.dns1035_label(value.lower())):
+            text = "may have mixed case, but should otherwise match: " + ",".join(problems)
+            found.append(field.invalid(where, value, text))
+    if "metadata" in obj:
+        where = field.child(path, "metadata")
+        try:
+            metadata, _ = structural.metadata_type().decode(obj["metadata"])
+        except DecodeError as error:
+            return [*found, field.invalid(where, obj["metadata"], str(error))]
+        metadata.setdefault("name", "fakename")
+        found += meta_rules.validate_object_meta(metadata, bool(metadata.get("namespace")), names.path_segment, where)
+    return found
+
+
+def _repetitions(obj: Any, schema: Structural | bool | None, path: str) -> list[FieldError]:
+    """Items that occur twice in sets, keys that occur twice in list maps."""
+    if not isinstance(schema, Structural):
+        return []
+    found: list[FieldError] = []
+    if isinstance(obj, dict):
+        for key, value in obj.items():
+            child = schema.properties.get(key)
+            if child is not None:
+                found += _repetitions(value, child, field.child(path, key))
+            elif schema.additional is not None:
+                found += _repetitions(value, schema.additional, field.key(path, key))
+    elif isinstance(obj, list):
+        if schema.list_type == "set":
+            found += [field.duplicate(field.index(path, position), obj[position]) for position in _repeated(obj)]
+        elif schema.list_type == "map":
+            found += _repeated_keys(obj, schema, path)
+        for position, item in enumerate(obj):
+            found += _repetitions(item, schema.items, field.index(path, position))
+    return found
+
+
+def _repeated_keys(obj: list[Any], schema: Structural, path: str) -> list[FieldError]:
+    for position, item in enumerate(obj):
+        if item is not None and not isinstance(item, dict):
+            text = "must be an object for an array of list-type map"
+            return [field.invalid(field.index(path, position), item, text)]
+    keys = [{key: item[key] for key in schema.keys if key in item} if item else {} for item in obj]
+    return [field.duplicate(field.index(path, position), keys[position]) for position in _repeated(keys)]
+
+
+def _repeated(items: list[Any]) -> Iterator[int]:
+    """Positions of second occurrences."""
+    seen: dict[bytes, int] = {}
+    for position, item in enumerate(items):
+        drawn = orjson.dumps(item, option=orjson.OPT_SORT_KEYS)
+        seen[drawn] = seen.get(drawn, 0) + 1
+        if seen[drawn] == 2:
+            yield position
+
+
+# -- ratcheting
+
+
+def _unchanged(path: str, new: Obj, old: Obj) -> bool:
+    """Whether the value at an error's path is as it was."""
+    if path == "<nil>":
+        return False
+    before, after = _at(path, old), _at(path, new)
+    return before is not _NOWHERE and after is not _NOWHERE and before == after
+
+
+_NOWHERE: Any = object()
+
+
+def _at(path: str, obj: Any) -> Any:
+    value = obj
+    for part in path.replace("]", "").replace("[", ".").split("."):
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return _NOWHERE
+    return value
+
+
+def is_terminating(definition: Obj) -> bool:
+    return bool(definition["metadata"].get("deletionTimestamp"))
+
+
+__all__ = ["CustomKind", "RepairingKind", "is_terminating", "make"]
