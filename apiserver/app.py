@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp.web_request import BaseRequest
 
+from apimachinery import errors
 from apimachinery.clock import Clock
 from apiserver.columns import ColumnDefinitions
 from apiserver.filters.base import Filter, Proceed, Request
@@ -143,6 +144,8 @@ class App:
             return await self._unknown(request)
         methods = self._methods(routes, info)
         if not methods:
+            if routes.kind.custom and info.subresource and info.name:
+                raise errors.not_found(info.group, info.resource, info.name)
             return await self._unknown(request)
         found = methods.get(request.method)
         if found is None:

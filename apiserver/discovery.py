@@ -215,7 +215,7 @@ def _resources(kind: Kind) -> Iterable[Obj]:
         "singularName": kind.singular,
         "namespaced": kind.namespaced,
         "kind": kind.kind,
-        "verbs": sorted(kind.verbs),
+        "verbs": list(kind.verbs) if kind.custom else sorted(kind.verbs),
     }
     if kind.short_names:
         main["shortNames"] = list(kind.short_names)

@@ -30,7 +30,7 @@ async def deletecollection(scope: Scope, request: Request) -> Reply:
         except ApiError as error:
             if not errors.is_reason(error, "NotFound"):
                 raise
-    meta = list_handler.list_meta(listing, info.namespace)
+    meta = list_handler.list_meta(listing, info.namespace, custom=scope.custom)
     if form.kind:
         return transform.collection(scope, request, form, listing.entries, meta)
     if form.plain_json:

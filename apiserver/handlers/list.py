@@ -46,7 +46,7 @@ async def list_(scope: Scope, request: Request) -> Reply:
 
         return await watch.watch(scope, request, form, opts, chosen)
     listing = await page(scope, info.namespace, opts, chosen)
-    meta = list_meta(listing, info.namespace)
+    meta = list_meta(listing, info.namespace, custom=scope.custom and not form.kind)
     if form.kind:
         from apiserver.handlers import transform
 
@@ -152,9 +152,11 @@ def parse_list_revision(text: str) -> int:
     )
 
 
-def list_meta(listing: Listing, namespace: str) -> Obj:
+def list_meta(listing: Listing, namespace: str, *, custom: bool = False) -> Obj:
     """ListMeta of a page. A continue token names the revision and the key to go on after, relative to what is listed."""
     meta: Obj = {"resourceVersion": str(listing.revision)}
+    if custom:
+        meta["continue"] = ""  # a list of custom resources always has it
     if listing.next:
         meta["continue"] = encode_continue(listing.next, namespace, listing.revision)
         if listing.remaining is not None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from apimachinery import errors, gvk
+from apimachinery import errors, field, gvk
 from apimachinery.errors import ApiError
 from apiserver import negotiate
 from apiserver.filters.base import Request
@@ -258,6 +258,10 @@ def check_type(parsed: codec.Parsed, expected: Expected, raw: bytes) -> None:
         missing = "Kind" if not kind else "apiVersion"
         text = f"Object '{missing}' is missing in '{raw.decode('utf-8', 'replace')}'"
         raise _unrecognized(expected, text, raw)
+    if expected.custom and version == expected.api_version and isinstance(body.get("metadata", {}), dict):
+        name = body.get("metadata", {}).get("name") or ""
+        wrong = field.invalid("kind", kind, f"must be {expected.kind}")
+        raise errors.invalid(gvk.split_api_version(version)[0], kind, name, [wrong])
     kind, version = kind or expected.kind, version or expected.api_version
     if kind == expected.kind and version in expected.also:
         return

@@ -160,6 +160,7 @@ class Kind:
     shares: tuple[str, str] | None = (
         None  # (group, plural) of the kind that stores this one's objects, in its own shape
     )
+    custom: bool = False  # made from a CustomResourceDefinition
     create_on_update: bool = False  # PUT of a missing object creates it
     unconditional_update: bool = True  # PUT without resourceVersion is allowed
     has_generation: bool = False  # metadata.generation counts changes of desired state

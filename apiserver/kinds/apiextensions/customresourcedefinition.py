@@ -13,6 +13,7 @@ CREATED_AT = Column("Created At", type="date", doc="metadata.creationTimestamp")
 CLEANUP_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 # Rules in CEL are kept and published; that nobody checks them yet is said to whoever writes them.
 RULES_NOT_ENFORCED = "x-kubernetes-validations: rules are stored but not enforced by this server yet"
+WEBHOOK_NOT_CALLED = "spec.conversion: webhooks are not called by this server yet; only the storage version can be read and written"
 
 
 class CustomResourceDefinition(Kind):
@@ -69,6 +70,8 @@ class CustomResourceDefinition(Kind):
         ]
         if schema_rules.has_rules(obj) and (old is None or not schema_rules.has_rules(old)):
             warnings.append(RULES_NOT_ENFORCED)
+        if _converts_by_webhook(obj) and (old is None or not _converts_by_webhook(old)):
+            warnings.append(WEBHOOK_NOT_CALLED)
         return warnings
 
     def mark_deleting(self, obj: Obj) -> None:
@@ -84,6 +87,11 @@ class CustomResourceDefinition(Kind):
     def cells(self, obj: Obj, clock: Clock) -> list[Any]:
         metadata = obj["metadata"]
         return [metadata.get("name", ""), metadata.get("creationTimestamp")]
+
+
+def _converts_by_webhook(obj: Obj) -> bool:
+    conversion = obj["spec"].get("conversion") or {}
+    return conversion.get("strategy") == "Webhook" and len(obj["spec"].get("versions") or ()) > 1
 
 
 def _store_version(obj: Obj) -> None:

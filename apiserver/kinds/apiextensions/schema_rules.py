@@ -53,6 +53,8 @@ _AT_ROOT_WORDS = (
     " UniqueItems MultipleOf Required Items Properties ExternalDocs Example XPreserveUnknownFields XValidations]"
 )
 _INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
+# With one of these a schema has no structure to look at; each is refused by itself.
+_NEVER_STRUCTURAL = ("definitions", "dependencies", "id", "additionalItems", "patternProperties", "$ref")
 _NESTED_FORBIDDEN = (
     ("type", "must be empty to be structural"),
     ("default", "must be undefined to be structural"),
@@ -80,8 +82,9 @@ def validate(validation: Obj | None, path: str, *, status_enabled: bool) -> Erro
         errors += _validate_root(schema, where)
     if schema.get("nullable"):
         errors.append(field.forbidden(f"{where}.nullable", "nullable cannot be true at the root"))
-    found = _validate_structural(schema, where)
-    errors += found or _validate_defaults(Structural(schema), where)
+    if not any(node.get(name) for node in walk(schema) for name in _NEVER_STRUCTURAL):
+        found = _validate_structural(schema, where)
+        errors += found or _validate_defaults(Structural(schema), where)
     errors += _validate_openapi(schema, where, _Context(root=True))
     return errors
 
