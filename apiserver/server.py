@@ -13,8 +13,9 @@ from typing import Any, cast
 
 from apimachinery.clock import Clock, RealClock
 from apiserver import admission, authn, authz, discovery, kinds, openid, routing, storage
+from apiserver.admission.chain import Chain
 from apiserver.app import FILTERS, App, Routes, Server
-from apiserver.bootstrap import kubernetes_service, namespaces, priority_classes, rbac
+from apiserver.bootstrap import authentication_config, kubernetes_service, namespaces, priority_classes, rbac
 from apiserver.bootstrap.ensure import Access
 from apiserver.columns import ColumnDefinitions, scale_columns
 from apiserver.config import Config
@@ -36,7 +37,7 @@ from apiserver.registry.crd import CustomResources
 from apiserver.registry.kind import Column, Kind
 from apiserver.registry.registry import LocalReader, LocalWriter, Registry
 from apiserver.registry.service_ips import ServiceAllocators
-from apiserver.registry.store import Environment, NoAdmission, Store
+from apiserver.registry.store import Environment, Store
 from apiserver.selfinfo import SelfInfo
 from apiserver.storage.cacher import Cacher, Caches
 from openapi import schemas
@@ -65,7 +66,7 @@ class ApiServer:
         self.services: dict[str, Any] = {}
         self.services.update(self.authentication.services())
         self.services.update(self.authorization.services())
-        self.services["token-issuer"] = self.authentication.issuer
+        self.services["resource-of-kind"] = self._resource_of_kind
         self.streams: set[Callable[[], None]] = set()
         self.services["streams"] = self.streams
         self.services["kubelet"] = self.kubelets = Kubelets(
@@ -104,7 +105,9 @@ class ApiServer:
             clock,
             serve=self.serve_custom,
             unserve=self.remove_kind,
-            managers=lambda: self._scope_of("apiextensions.k8s.io", "v1", "customresourcedefinitions", "status").managers,
+            managers=lambda: (
+                self._scope_of("apiextensions.k8s.io", "v1", "customresourcedefinitions", "status").managers
+            ),
         )
         self.background["custom-resources"] = self.custom.run
 
@@ -194,9 +197,7 @@ class ApiServer:
         self.caches.end_watches()
         if self.http is not None:
             await self.http.end()
-        close = getattr(self.admission, "close", None)
-        if close is not None:
-            await close()
+        await self.admission.close()
         await self.kubelets.close()
         await self.caches.close()
 
@@ -244,6 +245,13 @@ class ApiServer:
 
     # -- hooks
 
+    def _resource_of_kind(self, group: str, name: str) -> Kind | None:
+        """The stored kind of that name, custom ones included."""
+        for store in self.registry.stores.values():
+            if (store.kind.group, store.kind.kind) == (group, name):
+                return store.kind
+        return None
+
     def _hooks(self) -> list[Hook]:
         config, access = self.config, Access(self.reader, self.writer)
         address = kubernetes_service.reachable_address(config.advertise_address, config.bind_address)
@@ -253,6 +261,10 @@ class ApiServer:
             ("start-system-namespaces-controller", lambda: namespaces.reconcile(access)),
             ("scheduling/bootstrap-system-priority-classes", lambda: priority_classes.reconcile(access)),
             ("rbac/bootstrap-roles", lambda: rbac.reconcile(self.reader, self.writer)),
+            (
+                "start-cluster-authentication-info-controller",
+                lambda: authentication_config.reconcile(access, config.authn, self.clock),
+            ),
             ("start-service-ip-repair-controllers", self.addresses.repair),
             ("bootstrap-controller", lambda: kubernetes_service.reconcile(access, place)),
         ]
@@ -271,17 +283,14 @@ def _port_range(config: Config) -> tuple[int, int]:
     return int(first), int(last or first)
 
 
-def _admission(server: ApiServer) -> Any:
-    try:
-        return admission.build(
-            server.config.admission,
-            reader=server.reader,
-            writer=server.writer,
-            authorizer=server.authorization,
-            clock=server.clock,
-        )
-    except ImportError:
-        return NoAdmission()
+def _admission(server: ApiServer) -> Chain:
+    return admission.build(
+        server.config.admission,
+        reader=server.reader,
+        writer=server.writer,
+        authorizer=server.authorization,
+        clock=server.clock,
+    )
 
 
 def _documented() -> Iterable[tuple[TypeInfo, Sequence[Column]]]:

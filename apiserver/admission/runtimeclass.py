@@ -80,15 +80,15 @@ def merge_tolerations(first: list[Obj], second: list[Obj]) -> list[Obj]:
     every = [*first, *second]
     kept: list[Obj] = []
     for position, toleration in enumerate(every):
-        if any(_covers(other, toleration) for other in kept):
+        if any(covers(other, toleration) for other in kept):
             continue
-        if any(_covers(other, toleration) and other != toleration for other in every[position + 1 :]):
+        if any(covers(other, toleration) and other != toleration for other in every[position + 1 :]):
             continue
         kept.append(toleration)
     return kept
 
 
-def _covers(wide: Obj, narrow: Obj) -> bool:
+def covers(wide: Obj, narrow: Obj) -> bool:
     """Whether whatever the narrow toleration tolerates the wide one tolerates at least as long."""
 
     def of(toleration: Obj, name: str) -> Any:

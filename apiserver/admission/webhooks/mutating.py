@@ -117,21 +117,17 @@ def _apply(invocation: Invocation, a: Attributes, data: bytes) -> bool:
 
 def _decoded(kind: Kind | None, version: str, obj: Any) -> Obj:
     """The patched object as decoding and defaulting leave it: unknown fields gone, types checked."""
-    from openapi import codec, schemas
+    from openapi import codec
 
     if not isinstance(obj, dict):
         raise errors.internal_error("the patched object is no object")
     if kind is None:
         return obj
-    name = kind.schema_name(version)
-    types = schemas.load()
-    if types.has(name):
-        try:
-            obj, _ = types.type(name).decode(obj)
-        except codec.DecodeError as error:
-            raise errors.internal_error(str(error)) from error
-        obj = {"kind": kind.kind, "apiVersion": kind.api_version(version), **obj}
-    decoded: Obj = obj
+    try:
+        decoded, _ = kind.type_info(version).decode(obj)
+    except codec.DecodeError as error:
+        raise errors.internal_error(str(error)) from error
+    decoded = {"kind": kind.kind, "apiVersion": kind.api_version(version), **decoded}
     kind.default(decoded, version)
     return decoded
 

@@ -194,3 +194,20 @@ async def test_zone_labels_follow_a_binding(world: World) -> None:
     a = await world.run("CREATE", "pods", binding, subresource="binding")
     assert a.obj is not None
     assert a.obj["metadata"]["labels"] == {"topology.kubernetes.io/zone": "z"}
+
+
+async def test_namespaces_may_select_nodes_and_tolerations() -> None:
+    world = World("PodNodeSelector", "PodTolerationRestriction")
+    base = "scheduler.alpha.kubernetes.io/"
+    annotations = {
+        base + "node-selector": "zone=a",
+        base + "defaultTolerations": '[{"key":"k","operator":"Exists"}]',
+        base + "tolerationsWhitelist": '[{"key":"k","operator":"Exists"},{"operator":"Exists","effect":"NoExecute"}]',
+    }
+    world.put("namespaces", {"metadata": {"name": "ns", "annotations": annotations}, "status": {"phase": "Active"}})
+    spec = (await world.create_pod(nodeSelector={"x": "y"}))["spec"]
+    assert spec["nodeSelector"] == {"x": "y", "zone": "a"}
+    assert {"key": "k", "operator": "Exists"} in spec["tolerations"]
+    assert "conflicts with its namespace node label selector" in await refusal(world, pod(nodeSelector={"zone": "b"}))
+    other = [{"key": "other", "operator": "Exists", "effect": "NoSchedule"}]
+    assert "namespace whitelist" in await refusal(world, pod(tolerations=other))
