@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from apimachinery import times
 from apimachinery.clock import Clock
+from apimachinery.field import FieldError
 from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Kind, Obj
+from apiserver.kinds.core import podtemplate_defaults as defaults
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
+from apiserver.validation import persistent_volumes
+from apiserver.validation.persistent_volumes import CLASS_ANNOTATION
 
-CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 UNSET = "<unset>"
 _MODES = (
     ("ReadWriteOnce", "RWO"),
@@ -40,6 +44,39 @@ class PersistentVolumeKind(Kind):
         Column("VolumeMode", doc="spec.volumeMode", priority=1),
     )
 
+    # -- writes
+
+    def default(self, obj: Obj, version: str) -> None:
+        status = obj["status"] = obj.get("status") or {}
+        status["phase"] = status.get("phase") or "Pending"
+        default_volume_spec(obj.get("spec") or {})
+
+    def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
+        obj["status"] = {"phase": "Pending", "lastPhaseTransitionTime": times.now(ctx.clock)}
+
+    def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        """A change of phase has its time, unless the writer says when it was."""
+        if ctx.subresource != "status":
+            return
+        status, before = obj.get("status") or {}, old.get("status") or {}
+        time, was = status.get("lastPhaseTransitionTime"), before.get("lastPhaseTransitionTime")
+        if status.get("phase") != before.get("phase"):
+            if time in (None, was):
+                status["lastPhaseTransitionTime"] = times.now(ctx.clock)
+        elif time is None and was is not None:
+            status["lastPhaseTransitionTime"] = was
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        return persistent_volumes.validate_volume(obj, None)
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        return [] if ctx.subresource == "status" else persistent_volumes.validate_update(obj, old)
+
+    def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
+        return [] if ctx.subresource == "status" else persistent_volumes.volume_warnings(obj)
+
+    # -- reads
+
     def cells(self, obj: Obj, clock: Clock) -> list[Any]:
         spec, status = obj.get("spec") or {}, obj.get("status") or {}
         claim = spec.get("claimRef")
@@ -56,6 +93,26 @@ class PersistentVolumeKind(Kind):
             cells.age(obj, clock),
             spec.get("volumeMode", UNSET),
         ]
+
+
+_DEFAULTS = (
+    ("hostPath", defaults.default_host_path),
+    ("iscsi", defaults.default_iscsi),
+    ("rbd", defaults.default_rbd),
+    ("azureDisk", defaults.default_azure_disk),
+    ("scaleIO", defaults.default_scale_io),
+)
+
+
+def default_volume_spec(spec: Obj) -> None:
+    """A PersistentVolumeSpec, of a volume or inline in a VolumeAttachment."""
+    spec["persistentVolumeReclaimPolicy"] = spec.get("persistentVolumeReclaimPolicy") or "Retain"
+    if spec.get("volumeMode") is None:
+        spec["volumeMode"] = "Filesystem"
+    defaults.default_resource_list(spec.get("capacity"))
+    for name, function in _DEFAULTS:
+        if spec.get(name) is not None:
+            function(spec[name])
 
 
 def access_modes(modes: Iterable[str] | None) -> str:

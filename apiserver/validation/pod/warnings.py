@@ -28,7 +28,7 @@ _ANNOTATIONS = {
     "security.alpha.kubernetes.io/sysctls": 'non-functional in v1.11+; use the "sysctls" field instead',
     "security.alpha.kubernetes.io/unsafe-sysctls": 'non-functional in v1.11+; use the "sysctls" field instead',
 }
-_VOLUMES = {
+DEPRECATED_VOLUMES = {
     "photonPersistentDisk": "deprecated in v1.11, non-functional in v1.16+",
     "gitRepo": "deprecated in v1.11, and disabled by default in v1.33+",
     "scaleIO": "deprecated in v1.16, non-functional in v1.22+",
@@ -176,8 +176,8 @@ def _volumes(volumes: Sequence[Obj], path: str) -> list[str]:
     for position, volume in enumerate(volumes):
         at = f"{path}[{position}]"
         for name in volume:
-            if name in _VOLUMES and volume[name] is not None:
-                out.append(f"{at}.{'storageOS' if name == 'storageos' else name}: {_VOLUMES[name]}")
+            if name in DEPRECATED_VOLUMES and volume[name] is not None:
+                out.append(f"{at}.{'storageOS' if name == 'storageos' else name}: {DEPRECATED_VOLUMES[name]}")
         template = (volume.get("ephemeral") or {}).get("volumeClaimTemplate")
         if template:
             out += claim_spec_warnings(template.get("spec") or {}, at + ".ephemeral.volumeClaimTemplate.spec")
