@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from apimachinery.clock import Clock
-from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Kind, Obj
+from apimachinery.field import FieldError
+from apiserver.kinds import cells, strategy
+from apiserver.kinds.resource import claims
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
+from apiserver.validation import meta
 
 
 class ResourceClaim(Kind):
@@ -23,6 +26,21 @@ class ResourceClaim(Kind):
 
     def cells(self, obj: Obj, clock: Clock) -> list[Any]:
         return [obj["metadata"]["name"], _state(obj), cells.age(obj, clock)]
+
+    def default(self, obj: Obj, version: str) -> None:
+        claims.default_claim(obj.get("spec") or {})
+
+    def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        if ctx.subresource == "status":
+            strategy.keep_metadata(obj, old)
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        return claims.validate_spec(obj.get("spec") or {}, "spec")
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        if ctx.subresource == "status":
+            return claims.validate_status(obj, old)
+        return meta.validate_immutable(obj.get("spec"), old.get("spec"), "spec")
 
 
 def _state(obj: Obj) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery import times
 from apimachinery.clock import Clock
+from apimachinery.field import FieldError
 from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Kind, Obj
+from apiserver.kinds.resource import slices
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, Obj
 
 
 class ResourceSlice(Kind):
@@ -37,3 +40,15 @@ class ResourceSlice(Kind):
     def selectable_fields(self, obj: Obj) -> dict[str, str]:
         spec = obj.get("spec") or {}
         return {"spec.nodeName": spec.get("nodeName") or "", "spec.driver": spec.get("driver", "")}
+
+    def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
+        slices.default_slice(obj.get("spec") or {}, times.now(ctx.clock))
+
+    def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        slices.default_slice(obj.get("spec") or {}, times.now(ctx.clock))
+
+    def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        return slices.validate_spec(obj.get("spec") or {}, None)
+
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        return slices.validate_spec(obj.get("spec") or {}, old.get("spec") or {})
