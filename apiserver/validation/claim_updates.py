@@ -79,9 +79,8 @@ def _comparable(claim: Obj, old: Obj) -> tuple[dict[str, Any], dict[str, Any]]:
     now, then = dict(claim.get("spec") or {}), dict(old.get("spec") or {})
     if not then.get("volumeName"):
         then["volumeName"] = now.get("volumeName")
-    if _moves_annotation(claim, old) or (
-        then.get("storageClassName") is None and _annotation(old) in (None, now.get("storageClassName"))
-    ):
+    first_class = then.get("storageClassName") is None and _annotation(old) in (None, now.get("storageClassName"))
+    if first_class or _moves_annotation(claim, old):
         now.pop("storageClassName", None)
     if (claim.get("status") or {}).get("phase") == "Bound":
         requirements = dict(now.get("resources") or {})

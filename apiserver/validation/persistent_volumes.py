@@ -160,7 +160,7 @@ def _validate_spec(spec: Obj, name: str, path: str, old: Obj | None) -> list[Fie
 def _capacity(capacity: Obj, path: str) -> list[FieldError]:
     errors = [] if capacity else [field.required(path)]
     if "storage" not in capacity or len(capacity) > 1:
-        errors.append(field.not_supported(path, capacity or None, ("storage",)))
+        errors.append(field.not_supported(path, dict(sorted(capacity.items())) or None, ("storage",)))
     for name, amount in capacity.items():
         at = f"{path}[{name}]"
         errors += resources.validate_basic(amount, at) + resources.validate_positive(amount, at)

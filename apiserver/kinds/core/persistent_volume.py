@@ -49,7 +49,11 @@ class PersistentVolumeKind(Kind):
     def default(self, obj: Obj, version: str) -> None:
         status = obj["status"] = obj.get("status") or {}
         status["phase"] = status.get("phase") or "Pending"
-        default_volume_spec(obj.get("spec") or {})
+        spec = obj["spec"] = obj.get("spec") or {}
+        spec["persistentVolumeReclaimPolicy"] = spec.get("persistentVolumeReclaimPolicy") or "Retain"
+        if spec.get("volumeMode") is None:
+            spec["volumeMode"] = "Filesystem"
+        default_volume_source(spec)
 
     def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
         obj["status"] = {"phase": "Pending", "lastPhaseTransitionTime": times.now(ctx.clock)}
@@ -104,11 +108,8 @@ _DEFAULTS = (
 )
 
 
-def default_volume_spec(spec: Obj) -> None:
-    """A PersistentVolumeSpec, of a volume or inline in a VolumeAttachment."""
-    spec["persistentVolumeReclaimPolicy"] = spec.get("persistentVolumeReclaimPolicy") or "Retain"
-    if spec.get("volumeMode") is None:
-        spec["volumeMode"] = "Filesystem"
+def default_volume_source(spec: Obj) -> None:
+    """What a PersistentVolumeSpec has in common with one that is inline in a VolumeAttachment."""
     defaults.default_resource_list(spec.get("capacity"))
     for name, function in _DEFAULTS:
         if spec.get(name) is not None:

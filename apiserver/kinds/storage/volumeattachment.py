@@ -8,9 +8,10 @@ from apimachinery import field
 from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells, strategy
+from apiserver.kinds.core.persistent_volume import default_volume_source
 from apiserver.kinds.storage import rules
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
-from apiserver.validation import meta, names
+from apiserver.validation import meta, names, persistent_volumes
 
 _METADATA_LIMIT = 256 * 1024
 _MESSAGE_LIMIT = 1024
@@ -44,6 +45,11 @@ class VolumeAttachment(Kind):
             cells.age(obj, clock),
         ]
 
+    def default(self, obj: Obj, version: str) -> None:
+        inline = ((obj.get("spec") or {}).get("source") or {}).get("inlineVolumeSpec")
+        if inline is not None:
+            default_volume_source(inline)
+
     def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
         if ctx.subresource == "status":
             strategy.keep_metadata(obj, old)
@@ -70,7 +76,7 @@ def _source(source: Obj, path: str) -> list[FieldError]:
     if name is not None:
         at = path + ".persistentVolumeName"
         return [field.required(at, "must specify non empty persistentVolumeName")] if not name else []
-    return []
+    return persistent_volumes.validate_inline_spec(inline, path + ".inlineVolumeSpec")
 
 
 def _status(status: Obj) -> list[FieldError]:
