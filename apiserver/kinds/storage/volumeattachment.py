@@ -76,7 +76,7 @@ def _source(source: Obj, path: str) -> list[FieldError]:
     if name is not None:
         at = path + ".persistentVolumeName"
         return [field.required(at, "must specify non empty persistentVolumeName")] if not name else []
-    return persistent_volumes.validate_inline_spec(inline, path + ".inlineVolumeSpec")
+    return persistent_volumes.validate_inline_spec(inline or {}, path + ".inlineVolumeSpec")
 
 
 def _status(status: Obj) -> list[FieldError]:
