@@ -13,7 +13,7 @@ from apiserver.registry.kind import Obj
 
 
 def validate_binding(binding: Obj) -> list[FieldError]:
-    """What is wrong with a Binding; the original answers it with a plain 500, see refused()."""
+    """What is wrong with a Binding; the original answers it with a plain 500."""
     target = binding.get("target") or {}
     found: list[FieldError] = []
     if target.get("kind") not in (None, "", "Node"):
@@ -26,7 +26,7 @@ def validate_binding(binding: Obj) -> list[FieldError]:
 def bind(pod: Obj, binding: Obj, clock: Clock) -> None:
     """Put the pod on the binding's node, with the binding's annotations and labels.
 
-    Raises 409 when it cannot be bound any more, and 409 for another uid or resourceVersion than the binding names.
+    Raises 409 when it cannot be bound any more.
     """
     metadata, spec = pod["metadata"], pod["spec"]
     name = metadata["name"]
