@@ -6,6 +6,7 @@ base.py says what a controller is, manager.py runs them. Importing this package 
 
 from controllers.base import Controller
 from controllers.clusterroles import ClusterRoleAggregationController
+from controllers.daemonset import DaemonSetController
 from controllers.deployment import DeploymentController
 from controllers.endpoints import EndpointsController
 from controllers.endpointslice import EndpointSliceController
@@ -35,6 +36,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ReplicationController,
     ReplicaSetController,
     DeploymentController,
+    DaemonSetController,
     JobController,
     TtlAfterFinishedController,
     GarbageCollector,

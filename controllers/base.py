@@ -216,6 +216,10 @@ class Expectations:
         self._deletions[key] = set(victims)
         self._since[key] = self._clock.monotonic()
 
+    def add_creations(self, key: str, count: int) -> None:
+        """Expect creations besides the deletions already expected."""
+        self._adds[key] = self._adds.get(key, 0) + count
+
     def creation_observed(self, key: str, count: int = 1) -> None:
         if key in self._adds:
             self._adds[key] -= count

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
-from apimachinery import meta, pods, times
+from apimachinery import meta, nodes, pods, times
 from client.resources import NODES, PODS
 from controllers.base import EVENTS_RULE, Controller, Result, Rule, ignoring_absence
 from controllers.nodelifecycle import pod_node
@@ -20,25 +20,8 @@ CONDITION = {
 }
 
 
-def tolerates(toleration: Obj, taint: Obj) -> bool:
-    """Whether a toleration matches a taint (v1.Toleration.ToleratesTaint)."""
-    if toleration.get("effect") and toleration["effect"] != taint["effect"]:
-        return False
-    if toleration.get("key") and toleration["key"] != taint["key"]:
-        return False
-    operator = toleration.get("operator") or "Equal"
-    if operator == "Exists":
-        return True
-    if operator == "Equal":
-        return (toleration.get("value") or "") == (taint.get("value") or "")
-    left, right = toleration.get("value") or "", taint.get("value") or ""
-    if not (left.lstrip("-").isdigit() and right.lstrip("-").isdigit()):
-        return False
-    return int(right) < int(left) if operator == "Lt" else operator == "Gt" and int(right) > int(left)
-
-
 def no_execute(node: Obj) -> list[Obj]:
-    return [taint for taint in (node.get("spec") or {}).get("taints") or () if taint["effect"] == "NoExecute"]
+    return [taint for taint in nodes.taints(node) if taint["effect"] == "NoExecute"]
 
 
 def time_left(tolerations: Iterable[Obj], taints: Iterable[Obj]) -> float | None:
@@ -46,7 +29,7 @@ def time_left(tolerations: Iterable[Obj], taints: Iterable[Obj]) -> float | None
     used: list[Obj] = []
     listed = list(tolerations)
     for taint in taints:
-        matching = [toleration for toleration in listed if tolerates(toleration, taint)]
+        matching = [toleration for toleration in listed if nodes.tolerates(toleration, taint)]
         if not matching:
             return 0.0
         used += matching[:1]

@@ -88,7 +88,15 @@ def test_arithmetic_keeps_the_left_family() -> None:
 
 
 _NUMBERS = st.from_regex(r"[+-]?[0-9]{1,12}(\.[0-9]{0,6})?", fullmatch=True)
-_SUFFIXES = {"": 1, "m": Fraction(1, 1000), "k": 1000, "M": 10**6, "Ki": 1024, "Mi": 2**20, "e2": 100}
+_SUFFIXES: dict[str, Fraction | int] = {
+    "": 1,
+    "m": Fraction(1, 1000),
+    "k": 1000,
+    "M": 10**6,
+    "Ki": 1024,
+    "Mi": 2**20,
+    "e2": 100,
+}
 
 
 @given(_NUMBERS, st.sampled_from(sorted(_SUFFIXES)))

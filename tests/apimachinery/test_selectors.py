@@ -75,7 +75,9 @@ def test_bad_key_and_value_are_told_in_full() -> None:
         SelectorError, match=r'^unable to parse requirement: <nil>: Invalid value: "-a": name part must consist of'
     ):
         parse_labels("-a=b")
-    with pytest.raises(SelectorError, match=r'^unable to parse requirement: values\[0\]\[a\]: Invalid value: "-b": a valid label'):
+    with pytest.raises(
+        SelectorError, match=r'^unable to parse requirement: values\[0\]\[a\]: Invalid value: "-b": a valid label'
+    ):
         parse_labels("a in (-b)")
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from apimachinery import meta
-from apimachinery.clock import ControlledClock
+from apimachinery.clock import ControlledClock, RealClock
 from client.resources import LEASES, NODES, PODS
 from controllers import nodelifecycle
 from controllers.nodelifecycle import NodeLifecycleController
-from controllers.tainteviction import TaintEvictionController, time_left, tolerates
+from controllers.tainteviction import TaintEvictionController, time_left
 from tests.controllers.harness import Harness
 
 Obj = dict[str, Any]
@@ -69,21 +69,6 @@ def test_zone_states(statuses: list[str], expected: str) -> None:
     assert nodelifecycle.zone_state(statuses, 0.55) == expected
 
 
-@pytest.mark.parametrize(
-    ("toleration", "expected"),
-    [
-        ({"operator": "Exists"}, True),
-        ({"key": "a", "operator": "Exists"}, True),
-        ({"key": "b", "operator": "Exists"}, False),
-        ({"key": "a", "value": "1"}, True),
-        ({"key": "a", "value": "2"}, False),
-        ({"key": "a", "operator": "Exists", "effect": "NoSchedule"}, False),
-    ],
-)
-def test_tolerations(toleration: Obj, expected: bool) -> None:
-    assert tolerates(toleration, taint("a", value="1")) is expected
-
-
 def test_how_long_a_pod_may_stay() -> None:
     limited = {"key": "a", "operator": "Exists", "tolerationSeconds": 300}
     assert time_left([], [taint("a")]) == 0
@@ -133,7 +118,7 @@ async def _eventually(condition: Callable[[], bool]) -> None:
     """Wait for a controller's cache to catch up."""
     async with asyncio.timeout(5):
         while not condition():
-            await asyncio.sleep(0.01)
+            await RealClock().sleep(0.01)
 
 
 def _slow(harness: Harness) -> Any:
