@@ -66,12 +66,12 @@ def parse_json(raw: bytes) -> Parsed:
     except orjson.JSONDecodeError:
         # Bytes that are not UTF-8, which Go replaces, or no JSON at all.
         text = raw.decode("utf-8", "replace")
-        error = jsontext.error(text)
-        if error is not None:
-            raise ParseError(error) from None
         try:
+            error = jsontext.error(text)
+            if error is not None:
+                raise ParseError(error) from None
             obj = orjson.loads(_without_surrogates(text))
-        except orjson.JSONDecodeError:
+        except (orjson.JSONDecodeError, RecursionError):
             raise ParseError("exceeded max depth") from None
     return Parsed(obj, raw, duplicates=_may_have_duplicates(raw, obj))
 

@@ -52,27 +52,28 @@ class _Protocol(RequestHandler):
             status = 405
         if status >= 500:
             log.error("unexpected failure while answering: %s", type(exc).__name__, exc_info=exc)
-        reason = _REASONS.get(status, "InternalError")
-        text = (
-            "the request could not be read"
-            if status < 500
-            else "an error on the server has prevented the request from succeeding"
-        )
+        text = "the request could not be read" if status < 500 else "the server has failed on this request"
         if status == 405:
             text = "the server does not allow this method on the requested resource"
-        body: dict[str, Any] = {
-            "kind": "Status",
-            "apiVersion": "v1",
-            "metadata": {},
-            "status": "Failure",
-            "message": text,
-            "reason": reason,
-            "details": {},
-            "code": status,
-        }
-        reply = Reply(status, orjson.dumps(body))
-        reply.force_close()
+        reply = _status(status, _REASONS.get(status, "InternalError"), text)
         return cast("web.StreamResponse", reply)
+
+
+def _status(code: int, reason: str, text: str) -> Reply:
+    """A Status for what never reaches the handler; the connection ends with it."""
+    body: dict[str, Any] = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": text,
+        "reason": reason,
+        "details": {},
+        "code": code,
+    }
+    reply = Reply(code, orjson.dumps(body))
+    reply.force_close()
+    return reply
 
 
 class _Server(web.Server):
@@ -101,9 +102,15 @@ class HttpServer:
             "lingering_time": 2.0,
             "handler_cancellation": True,
         }
-        low = cast("Callable[[BaseRequest], Awaitable[web.StreamResponse]]", handler)
+        self._handler = handler
+        low = cast("Callable[[BaseRequest], Awaitable[web.StreamResponse]]", self._handle)
         self._server = _Server(low, **options)
         self._listeners: list[asyncio.Server] = []
+
+    async def _handle(self, http: BaseRequest) -> Reply:
+        if self.ending:
+            return _status(503, "ServiceUnavailable", "the server is shutting down")
+        return await self._handler(http)
 
     async def listen(self, host: str, port: int) -> int:
         """Start accepting; returns the port, which matters when 0 was asked for. OSError when it is taken."""

@@ -8,6 +8,7 @@ async with running(folder) as api:
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -74,7 +75,8 @@ class Api:
         if data is not None:
             sent.setdefault("Content-Type", "application/json")
         target = path + ("?" + urlencode(query, doseq=True) if query else "")
-        async with self.session.request(method, self.url + target, data=data, headers=sent) as response:
+        content = io.BytesIO(data) if data is not None else None
+        async with self.session.request(method, self.url + target, data=content, headers=sent) as response:
             return Answer(response.status, response.headers, await response.read())
 
     async def get(self, path: str, **query: Any) -> Answer:
