@@ -115,9 +115,10 @@ def _field(schema: Json, name: str, known: dict[str, str], named: dict[str, str]
         number,
         schema.get("x-kubernetes-patch-merge-key", ""),
         schema.get("x-kubernetes-patch-strategy", ""),
-        json.loads(default_text) if default_text else None,
     ]
-    while out and out[-1] in ("", None):
+    if default_text:
+        return [*out, json.loads(default_text)]  # even an empty text is one
+    while out and out[-1] == "":
         out.pop()
     return out
 
