@@ -333,7 +333,7 @@ class Agent:
             tuple(cidr for cidr in config.cluster_cidr.split(",") if cidr),
             tuple(cidr for cidr in config.service_cluster_ip_range.split(",") if cidr),
         )
-        host_network.prepare(instance, known, config.root_dir / "network.json")
+        host_network.prepare(instance, known, containerd.run_dir(config.root_dir) / "network.json")
         ipam = containerd.run_dir(config.root_dir) / "ipam"
         document = cni.conflist(instance, ranges, mtu=host_network.default_mtu(), ipam_dir=str(ipam))
         if cni.write(conf_dir, document):

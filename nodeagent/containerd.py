@@ -32,6 +32,7 @@ DEFAULT_SOCKETS = ("/run/containerd/containerd.sock", "/var/run/containerd/conta
 CNI_BIN_DIRS = ("/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni")
 CNI_PLUGINS = ("bridge", "host-local", "loopback", "portmap")
 INSTALL = "apt-get install containerd runc containernetworking-plugins"
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CAP_SYS_RESOURCE = 24
 
 
@@ -159,8 +160,8 @@ def find_cni_bin_dir() -> str:
 
 
 def _which(name: str) -> str:
-    path = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    return shutil.which(name, path=path) or ""
+    """Where a program is; system directories count even when the caller's PATH lacks them."""
+    return shutil.which(name) or shutil.which(name, path=_SYSTEM_PATH) or ""
 
 
 def connectable(path: str) -> bool:

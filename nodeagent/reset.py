@@ -119,7 +119,7 @@ def _clean_host(config: Config, place: Private) -> None:
             except OSError as error:
                 log.warning("cannot unmount %s: %s", point, error)
     try:
-        host_network.cleanup(place.id, config.root_dir / "network.json")
+        host_network.cleanup(place.id, containerd.run_dir(config.root_dir) / "network.json")
     except (host_network.HostNetworkError, OSError) as error:
         log.warning("the pod network is not gone: %s", error)
     if _shared_conf_is_ours(place):

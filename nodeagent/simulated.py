@@ -218,8 +218,8 @@ class SimulatedRuntime:
         self._happened(container_id, "started")
         run_for = self._run_for(container)
         if run_for is not None:
-            left = started_at + run_for - self._clock.time()
-            self._lives[container_id] = asyncio.create_task(self._live(container_id, left), name="simulated container")
+            life = self._live(container_id, started_at + run_for)
+            self._lives[container_id] = asyncio.create_task(life, name="simulated container")
 
     def _wishes(self, container: ContainerState) -> Mapping[str, str]:
         return self._sandbox(container.sandbox_id).annotations
@@ -233,8 +233,8 @@ class SimulatedRuntime:
             return None if container.annotations.get(runtime.SIDECAR) == "true" else 0.0
         return None if container.annotations.get(runtime.RESTART_POLICY, "Always") == "Always" else _FINITE_RUN
 
-    async def _live(self, container_id: str, seconds: float) -> None:
-        await self._clock.sleep(max(0.0, seconds))
+    async def _live(self, container_id: str, until: float) -> None:
+        await self._clock.sleep(max(0.0, until - self._clock.time()))
         container = self._containers.get(container_id)
         if container is not None:
             code = setting(self._wishes(container), "exit-code", container.name)

@@ -95,6 +95,8 @@ class ContainerdApi:
         self, source: BinaryIO, size: int, digest: str, labels: dict[str, str], *, lease: str
     ) -> None:
         """Stream size bytes of source into the content store; content that is there already is left alone."""
+        if await self.has_content(digest):
+            return
         call = self._channel.stream_stream(
             "/containerd.services.content.v1.Content/Write",
             request_serializer=pb.WriteContentRequest.SerializeToString,
@@ -104,7 +106,8 @@ class ContainerdApi:
             async for _ in call:
                 pass
         except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
+            # Somebody else may have been faster; the stream then breaks off in one of several ways.
+            if not await self.has_content(digest):
                 raise client.failure(error) from None
 
     # ---- images

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ _FILE = "10-steersman.conflist"
 def bridge_name(instance: str) -> str:
     """The bridge of a cluster on this host; 15 bytes at most, as the kernel wants it."""
     return f"sm{instance}"
+
+
+def is_bridge_of_ours(name: str) -> bool:
+    """Whether a cluster of ours, this or another, made the bridge."""
+    return re.fullmatch(r"sm[0-9a-f]{8}", name) is not None
 
 
 def network_name(instance: str) -> str:

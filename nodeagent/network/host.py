@@ -1,6 +1,6 @@
 """What the host itself needs for a pod network: forwarding, masquerading, and fences around the cluster's ranges.
 
-    prepare(state, ...)     idempotent; called before the first pod gets an address
+    prepare(instance, ...)  idempotent; called before the first pod gets an address
     cleanup(instance, ...)  takes everything away again, for `reset`
 
 A fence is an unreachable route with the worst metric: traffic to an address of the pod or service range that nobody
@@ -15,7 +15,6 @@ import json
 import logging
 import shutil
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +55,7 @@ def _run(*command: str, text: str = "", check: bool = True) -> str:
 
 def prepare(instance: str, ranges: Ranges, state_file: Path) -> None:
     """Forwarding on, fences up, masquerading in place. Blocking. HostNetworkError when the host refuses."""
+    _refuse_taken(instance, ranges)
     _record(state_file, ranges)
     for cidr in ranges.fenced:
         # Before forwarding is on and before any pod exists, so that nothing can slip out.
@@ -64,6 +64,30 @@ def prepare(instance: str, ranges: Ranges, state_file: Path) -> None:
         _enable_forwarding(version)
     _make_bridge(instance)
     _masquerade(instance, ranges)
+
+
+def _refuse_taken(instance: str, ranges: Ranges) -> None:
+    """Two bridges with one range would send half of the packets to the wrong pods, so the second one is refused.
+
+    A bridge that a stopped cluster left behind without any pod gives way.
+    """
+    own = cni.bridge_name(instance)
+    wanted = [ipaddress.ip_network(cidr) for cidr in ranges.pods]
+    for link in json.loads(_run("ip", "-j", "address", "show") or "[]"):
+        name = str(link.get("ifname") or "")
+        for address in link.get("addr_info") or ():
+            taken = any(ipaddress.ip_address(address["local"]) in network for network in wanted)
+            if not taken or name == own:
+                continue
+            folder = Path(f"/sys/class/net/{name}/brif")
+            if cni.is_bridge_of_ours(name) and folder.is_dir() and not any(folder.iterdir()):
+                log.warning("removing bridge %s, which has no pods and is in the way of %s", name, own)
+                _run("ip", "link", "delete", name, check=False)
+                break
+            raise HostNetworkError(
+                f"{name} on this host already has the address {address['local']} of the pod range"
+                f" {', '.join(ranges.pods)}: another cluster? Choose another --cluster-cidr, or reset that cluster"
+            )
 
 
 def _make_bridge(instance: str) -> None:
@@ -144,15 +168,18 @@ def _recorded(state_file: Path) -> list[str]:
         return []
 
 
-def cleanup(instance: str, state_file: Path, *, others: Sequence[str] = ()) -> None:
-    """Remove bridge, table and fences; others: ranges that another cluster on this host still fences. Blocking."""
+def cleanup(instance: str, state_file: Path) -> None:
+    """Remove bridge, table and fences, but those that another cluster on this host still needs. Blocking."""
     for command in (
         ("ip", "link", "delete", cni.bridge_name(instance)),
         ("nft", "delete", "table", "inet", cni.network_name(instance)),
     ):
         if shutil.which(command[0], path=_PATH):
             _run(*command, check=False)
+    # State files of all clusters lie side by side: RUN/<instance>/network.json.
+    others = [path for path in state_file.parent.parent.glob(f"*/{state_file.name}") if path != state_file]
+    needed = {cidr for path in others for cidr in _recorded(path)}
     for cidr in _recorded(state_file):
-        if cidr not in others:
+        if cidr not in needed:
             _run("ip", *_family(cidr), "route", "delete", "unreachable", cidr, "metric", _METRIC, check=False)
     state_file.unlink(missing_ok=True)
