@@ -19,6 +19,7 @@ _EXCEPTIONS: Mapping[tuple[str, str], Sequence[str]] = {
     ("pods", "resize"): ("status",),
     ("namespaces", "finalize"): ("status",),
     ("deployments.apps", "status"): ("spec", "metadata.labels"),
+    ("certificatesigningrequests.certificates.k8s.io", ""): ("spec", "status"),
     ("certificatesigningrequests.certificates.k8s.io", "status"): ("spec", "status.conditions"),
     ("certificatesigningrequests.certificates.k8s.io", "approval"): ("spec", "status.certificate"),
     ("validatingadmissionpolicies.admissionregistration.k8s.io", "status"): ("metadata", "spec"),

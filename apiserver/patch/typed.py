@@ -67,7 +67,7 @@ def _atom(info: TypeInfo, value: Any) -> str:
 def _is_atomic(info: TypeInfo, atom: str) -> bool:
     if info.kind != "any":
         return info.atomic
-    return atom == "list" or info.code[0] == "J"
+    return atom == "list" or info.code[0] in "JR"
 
 
 def element(info: TypeInfo, item: Any) -> str:
@@ -161,7 +161,7 @@ def whole(info: TypeInfo, value: Any) -> Node:
     """The node of a value that is there on one side only: all containers are members too."""
     kind = type(value)
     if kind is dict:
-        if not value or info.atomic or info.kind == "scalar" or (info.code and info.code[0] == "J"):
+        if not value or info.atomic or info.kind == "scalar" or (info.code and info.code[0] in "JR"):
             return LEAF
         out: Node = {SELF: LEAF}
         if info.kind == "struct":

@@ -109,9 +109,9 @@ def _validate_spec(spec: Obj, old: Obj | None) -> list[FieldError]:
         text = "must be 'OrderedReady' or 'Parallel'"
         errors.append(field.invalid("spec.podManagementPolicy", management, text))
     errors += _validate_strategy(spec.get("updateStrategy") or {})
-    retention = spec.get("persistentVolumeClaimRetentionPolicy")
-    for name in ("whenDeleted", "whenScaled") if retention is not None else ():
-        if (value := retention.get(name) or "") not in ("Retain", "Delete"):
+    retention: Obj | None = spec.get("persistentVolumeClaimRetentionPolicy")
+    for name in ("whenDeleted", "whenScaled"):
+        if retention is not None and (value := retention.get(name) or "") not in ("Retain", "Delete"):
             path = f"spec.persistentVolumeClaimRetentionPolicy.{name}"
             errors.append(field.not_supported(path, value, ["Retain", "Delete"]))
     errors += numbers.non_negative_fields(spec, "spec", "replicas", "minReadySeconds")

@@ -82,8 +82,8 @@ def _times(status: Obj, now: set[str], turned: set[str], changed: set[str]) -> l
             errors.append(field.invalid(path, completed, text))
         if not completed and "Complete" in now:
             errors.append(field.required(path, "completionTime is required for Complete jobs"))
-    both_known = changed & {"startTime", "completionTime"} and started and completed
-    if both_known and times.parse_time(completed) < times.parse_time(started):
+    touched = changed & {"startTime", "completionTime"}
+    if touched and started and completed and times.parse_time(completed) < times.parse_time(started):
         errors.append(field.invalid(path, completed, "must be equal to or after `startTime`"))
     return errors
 

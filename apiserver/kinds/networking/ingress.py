@@ -11,6 +11,8 @@ from apiserver.kinds import cells
 from apiserver.kinds.networking import ingress_rules
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
 
+_CLASS = "The name of the IngressClass resource that should be used for additional configuration"
+
 
 class Ingress(Kind):
     group = "networking.k8s.io"
@@ -21,7 +23,7 @@ class Ingress(Kind):
     has_generation = True
     columns = (
         NAME_COLUMN,
-        Column("Class", doc="spec.ingressClassName"),
+        Column("Class", description=_CLASS),
         Column("Hosts", description="Hosts that incoming requests are matched against before the ingress rule"),
         Column("Address", description="Address is a list containing ingress points for the load-balancer"),
         Column("Ports", description="Ports of TLS configurations that open"),

@@ -10,5 +10,5 @@ class ClusterRoleBinding(RoleBinding):
     plural = "clusterrolebindings"
     revalidates_metadata = True
     namespaced = False
-    columns = binding_columns("clusterRoleBinding")
+    columns = binding_columns("clusterRoleBinding", "only reference a ClusterRole in the global namespace")
     role_kinds = ("ClusterRole",)

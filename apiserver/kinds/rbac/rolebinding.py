@@ -14,11 +14,12 @@ from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, 
 from apiserver.validation import meta, names
 
 
-def binding_columns(word: str) -> Sequence[Column]:
-    """The columns of both kinds of bindings; word: how descriptions call the kind."""
+def binding_columns(word: str, role: str) -> Sequence[Column]:
+    """The columns of both kinds of bindings; word: how descriptions call the kind, role: what its roleRef may be."""
+    role = f"RoleRef can {role}. If the RoleRef cannot be resolved, the Authorizer must return an error."
     return (
         NAME_COLUMN,
-        Column("Role", doc="roleRef"),
+        Column("Role", description=role),
         AGE_COLUMN,
         Column("Users", description=f"Users in the {word}", priority=1),
         Column("Groups", description=f"Groups in the {word}", priority=1),
@@ -32,7 +33,9 @@ class RoleBinding(Kind):
     plural = "rolebindings"
     revalidates_metadata = True
     create_on_update = True
-    columns = binding_columns("roleBinding")
+    columns = binding_columns(
+        "roleBinding", "reference a Role in the current namespace or a ClusterRole in the global namespace"
+    )
     role_kinds: Sequence[str] = ("Role", "ClusterRole")
 
     def validate_name(self, name: str, prefix: bool) -> list[str]:
