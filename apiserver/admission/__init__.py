@@ -57,6 +57,8 @@ ORDER: tuple[Entry, ...] = (
     Entry("DefaultIngressClass", "defaultingressclass"),
     Entry("DenyServiceExternalIPs", "denyserviceexternalips", False),
     Entry("PodTopologyLabels", "podtopologylabels"),
+    Entry("NodeDeclaredFeatureValidator", "nodedeclaredfeatures"),
+    Entry("PodResizeValidator", "podresize"),
     # Webhooks and quota see what all others made of the object, so they stay last.
     Entry("MutatingAdmissionWebhook", "webhooks.mutating"),
     Entry("ValidatingAdmissionWebhook", "webhooks.validating"),
