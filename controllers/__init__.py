@@ -6,6 +6,7 @@ base.py says what a controller is, manager.py runs them. Importing this package 
 
 from controllers.base import Controller
 from controllers.clusterroles import ClusterRoleAggregationController
+from controllers.cronjob import CronJobController
 from controllers.daemonset import DaemonSetController
 from controllers.deployment import DeploymentController
 from controllers.endpoints import EndpointsController
@@ -19,6 +20,7 @@ from controllers.podgc import PodGcController
 from controllers.replicaset import ReplicaSetController, ReplicationController
 from controllers.rootca import RootCaPublisher
 from controllers.serviceaccount import ServiceAccountController
+from controllers.statefulset import StatefulSetController
 from controllers.tainteviction import TaintEvictionController
 from controllers.ttlafterfinished import TtlAfterFinishedController
 
@@ -37,7 +39,9 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ReplicaSetController,
     DeploymentController,
     DaemonSetController,
+    StatefulSetController,
     JobController,
+    CronJobController,
     TtlAfterFinishedController,
     GarbageCollector,
 )

@@ -204,9 +204,10 @@ def split_node(present: Iterable[Obj], digest: str) -> tuple[Obj | None, Obj | N
 def plan_update(daemon_set: Obj, everyone: Sequence[Obj], by_node: ByNode, digest: str, now: float) -> Plan:
     """The next step of a rolling update."""
     trial = daemon_pod(daemon_set, None, "")
-    wanted = {meta.name(node) for node in everyone if may_run(trial, node)[0]}
+    ordered = [meta.name(node) for node in everyone if may_run(trial, node)[0]]
+    wanted = set(ordered)
     # Nodes without any pod yet count as unavailable.
-    counted: dict[str, Sequence[Obj]] = {name: () for name in wanted} | dict(by_node)
+    counted: dict[str, Sequence[Obj]] = dict.fromkeys(ordered, ()) | dict(by_node)
     surge, unavailable = limits(daemon_set, len(wanted))
     min_ready = daemon_set["spec"].get("minReadySeconds") or 0
     step = _replace_by_surge if surge else _replace_in_place
