@@ -181,8 +181,26 @@ def validate_requirements(
     """
     if not requirements:
         return []
-    check_name = _pod_level_name if pod_level else _container_name
     limits, requests = requirements.get("limits") or {}, requirements.get("requests") or {}
+    used = requirements.get("claims")
+    if not used and _are_good(tuple(limits.items()), tuple(requests.items()), pod_level, allow_indivisible):
+        return []
+    errors = _amounts(limits, requests, path, pod_level, allow_indivisible)
+    return errors + _claims(used, claims, path + ".claims") if used else errors
+
+
+@lru_cache(maxsize=4096)
+def _are_good(
+    limits: tuple[tuple[str, Any], ...], requests: tuple[tuple[str, Any], ...], pod_level: bool, allow_indivisible: bool
+) -> bool:
+    """Most containers ask for what others have asked for before."""
+    return not _amounts(dict(limits), dict(requests), "", pod_level, allow_indivisible)
+
+
+def _amounts(
+    limits: Mapping[str, Any], requests: Mapping[str, Any], path: str, pod_level: bool, allow_indivisible: bool
+) -> list[FieldError]:
+    check_name = _pod_level_name if pod_level else _container_name
     errors: list[FieldError] = []
     for name, value in limits.items():
         errors += check_name(name, f"{path}.limits[{name}]") + _amount(
@@ -201,8 +219,6 @@ def validate_requirements(
     everything = limits.keys() | requests.keys()
     if any(map(is_huge_page, everything)) and "cpu" not in everything and "memory" not in everything:
         errors.append(field.forbidden(path, "HugePages require cpu or memory"))
-    if used := requirements.get("claims"):
-        errors += _claims(used, claims, path + ".claims")
     return errors
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from apimachinery import field
@@ -232,29 +233,41 @@ def _spread_keys(keys: Sequence[str], selector: Obj | None, path: str) -> list[F
 def validate_tolerations(tolerations: Sequence[Obj], path: str) -> list[FieldError]:
     errors: list[FieldError] = []
     for position, toleration in enumerate(tolerations):
-        key, operator = toleration.get("key") or "", toleration.get("operator") or ""
-        value, effect = toleration.get("value") or "", toleration.get("effect") or ""
-        at = f"{path}[{position}]"
-        if key:
-            errors += labels.validate_label_name(key, at + ".key")
-        elif operator != "Exists":
-            text = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
-            errors.append(field.invalid(at + ".operator", operator, text))
-        if toleration.get("tolerationSeconds") is not None and effect != "NoExecute":
-            text = "effect must be 'NoExecute' when `tolerationSeconds` is set"
-            errors.append(field.invalid(at + ".effect", effect, text))
-        if operator == "Exists":
-            if value:
-                text = "value must be empty when `operator` is 'Exists'"
-                errors.append(field.invalid(at + ".operator", value, text))
-        elif operator in ("", "Equal"):
-            if value and (texts := names.label_value(value)):
-                errors.append(field.invalid(at + ".operator", value, ";".join(texts)))
-        else:
-            allowed = ("Equal", "Exists", "Lt", "Gt") if operator in ("Lt", "Gt") else ("Equal", "Exists")
-            errors.append(field.not_supported(at + ".operator", operator, allowed))
-        if effect and effect not in TAINT_EFFECTS:
-            errors.append(field.not_supported(at + ".effect", effect, TAINT_EFFECTS))
+        if not _is_good(tuple(toleration.items())):
+            errors += _toleration(toleration, f"{path}[{position}]")
+    return errors
+
+
+@lru_cache(maxsize=1024)
+def _is_good(toleration: tuple[tuple[str, Any], ...]) -> bool:
+    """Every pod has the same few tolerations."""
+    return not _toleration(dict(toleration), "")
+
+
+def _toleration(toleration: Obj, path: str) -> list[FieldError]:
+    errors: list[FieldError] = []
+    key, operator = toleration.get("key") or "", toleration.get("operator") or ""
+    value, effect = toleration.get("value") or "", toleration.get("effect") or ""
+    if key:
+        errors += labels.validate_label_name(key, path + ".key")
+    elif operator != "Exists":
+        text = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
+        errors.append(field.invalid(path + ".operator", operator, text))
+    if toleration.get("tolerationSeconds") is not None and effect != "NoExecute":
+        text = "effect must be 'NoExecute' when `tolerationSeconds` is set"
+        errors.append(field.invalid(path + ".effect", effect, text))
+    if operator == "Exists":
+        if value:
+            text = "value must be empty when `operator` is 'Exists'"
+            errors.append(field.invalid(path + ".operator", value, text))
+    elif operator in ("", "Equal"):
+        if value and (texts := names.label_value(value)):
+            errors.append(field.invalid(path + ".operator", value, ";".join(texts)))
+    else:
+        allowed = ("Equal", "Exists", "Lt", "Gt") if operator in ("Lt", "Gt") else ("Equal", "Exists")
+        errors.append(field.not_supported(path + ".operator", operator, allowed))
+    if effect and effect not in TAINT_EFFECTS:
+        errors.append(field.not_supported(path + ".effect", effect, TAINT_EFFECTS))
     return errors
 
 

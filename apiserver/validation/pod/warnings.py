@@ -7,12 +7,14 @@ template_warnings(template, path)  at creation of a workload and when its templa
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from apimachinery.field import go_quote
 from apiserver.validation import ips, names, resources
 from apiserver.validation.pod.annotations import APPARMOR, SECCOMP_CONTAINER, SECCOMP_POD
 from apiserver.validation.pod.options import containers_with_path
+from apiserver.validation.pod.volumes import API_ACCESS
 
 Obj = Mapping[str, Any]
 
@@ -39,6 +41,8 @@ DEPRECATED_VOLUMES = {
     "cephfs": "deprecated in v1.28, non-functional in v1.31+",
     "rbd": "deprecated in v1.28, non-functional in v1.31+",
 }
+_FILES = frozenset(("configMap", "secret", "downwardAPI", "projected"))
+_BYTES = ("memory", "ephemeral-storage")
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 _NULL_SELECTOR = "a null labelSelector results in matching no pod"
@@ -91,26 +95,35 @@ def _warnings(annotations: Mapping[str, str], spec: Obj, prefix: str, *, templat
     if volumes := spec.get("volumes"):
         out += _volumes(volumes, path + ".volumes")
     out += _lists(spec, path)
-    for name in ("memory", "ephemeral-storage"):
-        out += _fractions((spec.get("overhead") or {}), name, path + ".overhead")
+    if overhead := spec.get("overhead"):
+        for name in _BYTES:
+            out += _fractions(overhead, name, path + ".overhead")
+    ports = 0
     for container, at in containers_with_path(spec, path):
-        if (requirements := container.get("resources")) is not None:
+        if requirements := container.get("resources"):
             for part in ("limits", "requests"):
-                for name in ("memory", "ephemeral-storage"):
-                    out += _fractions(requirements.get(part) or {}, name, f"{at}.resources.{part}")
+                if amounts := requirements.get(part):
+                    for name in _BYTES:
+                        if name in amounts:
+                            out += _fractions(amounts, name, f"{at}.resources.{part}")
         if len(container.get("env") or ()) > 1:
             out += _hidden_variables(container["env"], at + ".env")
-    if any("ports" in container for container, _ in containers_with_path(spec, path)):
+        if given := container.get("ports"):
+            ports += 2 if "hostIP" in given[0] else len(given)
+    if ports > 1:
         out += _ports(spec, path)
     return out
 
 
+@lru_cache(maxsize=4096)
+def _is_fraction(value: Any) -> bool:
+    return resources.parse(value).milli_value() % 1000 != 0
+
+
 def _fractions(amounts: Mapping[str, Any], name: str, path: str) -> list[str]:
-    if name not in amounts:
+    if name not in amounts or not _is_fraction(amounts[name]):
         return []
     value = resources.parse(amounts[name])
-    if value.milli_value() % 1000 == 0:
-        return []
     return [f"{path}[{name}]: fractional byte value {go_quote(str(value))} is invalid, must be an integer"]
 
 
@@ -197,6 +210,8 @@ def claim_spec_warnings(spec: Obj, path: str) -> list[str]:
 
 def _overlaps(volume: Obj) -> list[str]:
     """Files of one volume that would lie on or below each other."""
+    if not _FILES & volume.keys():
+        return []
     name = volume.get("name") or ""
     out: list[str] = []
     for kind, field_name, title in (("configMap", "name", "ConfigMap"), ("secret", "secretName", "Secret")):
@@ -205,7 +220,8 @@ def _overlaps(volume: Obj) -> list[str]:
             out += [_overlap(name, shown, text) for text in _collisions(_paths(source, ""))]
     if source := volume.get("downwardAPI"):
         out += [_overlap(name, "DownwardAPI", text) for text in _collisions(_paths(source, ""))]
-    if source := volume.get("projected"):
+    source = volume.get("projected")
+    if source and source != API_ACCESS:
         everything: list[tuple[str, str]] = []
         for part in source.get("sources") or ():
             if not any(value is not None for value in part.values()):
