@@ -90,10 +90,12 @@ def distil(definitions: Json, facts: Json) -> Json:
         if name in SPECIAL:
             continue
         known = facts["structs"].get(name, {})
-        fields = {
-            field: _field(schema, field, known, facts["named"], definition)
-            for field, schema in definition.get("properties", {}).items()
-        }
+        properties = definition.get("properties", {})
+        ordered = [
+            *(field for field in known if field in properties),
+            *(field for field in properties if field not in known),
+        ]
+        fields = {field: _field(properties[field], field, known, facts["named"], definition) for field in ordered}
         types[name] = {"f": fields}
         if definition.get("x-kubernetes-map-type") == "atomic":
             types[name]["m"] = "atomic"

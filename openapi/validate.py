@@ -104,6 +104,11 @@ def _check_type(schema: Json, value: Any, name: str, where: str, errors: Errors)
     return value is not None
 
 
+def _shortest(results: list[Errors]) -> Errors:
+    """The errors of the branch that came closest."""
+    return min(results, key=len)
+
+
 def _check_combinations(schema: Json, value: Any, name: str, root: str, errors: Errors) -> None:
     where = _at(root, name)
 
@@ -118,7 +123,7 @@ def _check_combinations(schema: Json, value: Any, name: str, root: str, errors: 
         if all(results):
             text = f'"{name}" must validate at least one schema (anyOf)'
             errors.append(field.invalid(where, "", text))
-            errors.extend(min(results, key=lambda found: len(found)))
+            errors.extend(_shortest(results))
     one_of = schema.get("oneOf")
     if one_of:
         results = [tried(branch) for branch in one_of]
@@ -127,7 +132,7 @@ def _check_combinations(schema: Json, value: Any, name: str, root: str, errors: 
             found = "Found none valid" if not valid else f"Found {valid} valid alternatives"
             errors.append(field.invalid(where, "", f'"{name}" must validate one and only one schema (oneOf). {found}'))
             if not valid:
-                errors.extend(min(results, key=lambda found: len(found)))
+                errors.extend(_shortest(results))
     all_of = schema.get("allOf")
     if all_of:
         results = [tried(branch) for branch in all_of]

@@ -54,8 +54,11 @@ def check(patch: Parsed) -> list[str]:
     return [f"json patch {problem}" for problem in problems]
 
 
-def apply(doc: Any, patch: Parsed) -> Any:
-    """The document with the operations applied in order; `doc` is changed. ApiError 400, 413 or 422."""
+def apply(doc: Any, patch: Parsed, touched: set[int] | None = None) -> Any:
+    """The document with the operations applied in order; `doc` is changed. ApiError 400, 413 or 422.
+
+    touched: takes the ids of objects that were opened on the way.
+    """
     operations = patch.obj if patch.obj is not None else []
     if not isinstance(operations, list) or not all(isinstance(operation, dict) for operation in operations):
         raise errors.bad_request("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
@@ -63,7 +66,7 @@ def apply(doc: Any, patch: Parsed) -> Any:
         raise errors.too_large(
             f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
         )
-    run = _Run(doc)
+    run = _Run(doc, set() if touched is None else touched)
     try:
         for operation in operations:
             run.apply(operation)
@@ -75,8 +78,10 @@ def apply(doc: Any, patch: Parsed) -> Any:
 class _Run:
     """One patch being applied to one document."""
 
-    def __init__(self, doc: Any) -> None:
+    def __init__(self, doc: Any, touched: set[int]) -> None:
         self.doc = doc
+        self.touched = touched
+        touched.add(id(doc))
         self.copied = 0
 
     def apply(self, operation: dict[str, Any]) -> None:
@@ -105,6 +110,7 @@ class _Run:
             container = _get(container, part)
             if not isinstance(container, dict | list):
                 raise _Failed
+            self.touched.add(id(container))
         return container, parts[-1]
 
     def add(self, operation: dict[str, Any]) -> None:

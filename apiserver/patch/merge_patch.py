@@ -24,17 +24,18 @@ def check(patch: Parsed) -> list[str]:
     return duplicate_fields(codec.pairs(patch)) if patch.duplicates else []
 
 
-def apply(doc: Any, patch: Parsed) -> Any:
-    """The document with the patch merged in; `doc` is changed. ApiError 400."""
+def apply(doc: Any, patch: Parsed, touched: set[int] | None = None) -> Any:
+    """The document with the patch merged in; `doc` is changed. ApiError 400. touched: takes the ids of objects that were opened."""
     if not isinstance(patch.obj, dict):
         if isinstance(patch.obj, list):
             return patch.obj
         raise errors.bad_request("Invalid JSON Patch")
-    merge(doc, patch.obj)
+    merge(doc, patch.obj, set() if touched is None else touched)
     return doc
 
 
-def merge(doc: dict[str, Any], patch: dict[str, Any]) -> None:
+def merge(doc: dict[str, Any], patch: dict[str, Any], touched: set[int]) -> None:
+    touched.add(id(doc))
     for key, value in patch.items():
         if value is None:
             doc.pop(key, None)
@@ -43,7 +44,7 @@ def merge(doc: dict[str, Any], patch: dict[str, Any]) -> None:
         if current is None:
             doc[key] = without_nulls(value)
         elif isinstance(current, dict) and isinstance(value, dict):
-            merge(current, value)
+            merge(current, value, touched)
         else:
             doc[key] = without_nulls(value) if not isinstance(current, dict) else compile.copy_json(value)
 

@@ -15,6 +15,7 @@ from apimachinery.errors import ApiError
 from apiserver.patch import gotext, json_patch, merge_patch, strategic
 from openapi import codec, explain
 from openapi.schemas import TypeInfo
+from openapi.structural import CustomType
 
 Obj = dict[str, Any]
 Validation = Literal["Ignore", "Warn", "Strict"]
@@ -39,12 +40,13 @@ def patch(
         return _strategic(current, body, info, validation)
     module = json_patch if media_type == JSON_PATCH else merge_patch
     problems = module.check(body) if strict else []
-    patched = module.apply(current, body)
+    touched: set[int] = set()
+    patched = module.apply(current, body, touched)
     try:
         obj, unknown = info.decode(patched)
     except codec.DecodeError as error:
-        raise _invalid(_json(patched), str(error)) from None
-    return obj, _judge(problems + unknown, validation, lambda: _json(patched))
+        raise _invalid(_json(patched, info, touched), str(error)) from None
+    return obj, _judge(problems + unknown, validation, lambda: _json(patched, info, touched))
 
 
 def _strategic(current: Obj, body: codec.Parsed, info: TypeInfo, validation: Validation) -> tuple[Obj, list[str]]:
@@ -73,9 +75,22 @@ def _judge(problems: list[str], validation: Validation, drawn: Any) -> list[str]
     return problems
 
 
-def _json(patched: Any) -> str:
-    """The patched document as texts show it: what the patch went through has sorted keys."""
-    return orjson.dumps(patched, option=orjson.OPT_SORT_KEYS).decode()
+def _json(patched: Any, info: TypeInfo, touched: set[int]) -> str:
+    """The patched document as texts show it: what the patch opened has sorted keys, the rest those of the Go types."""
+    return orjson.dumps(_ordered(patched, info, touched)).decode()
+
+
+def _ordered(value: Any, info: TypeInfo | None, touched: set[int]) -> Any:
+    if isinstance(value, list):
+        return [_ordered(item, info.elem if info is not None else None, touched) for item in value]
+    if not isinstance(value, dict):
+        return value
+    keys = sorted(value)
+    if info is not None and info.kind == "struct" and id(value) not in touched and not isinstance(info, CustomType):
+        known = [name for name in info.fields if name in value]
+        keys = known + [name for name in keys if name not in info.fields]
+    below = info if info is not None and info.kind in ("struct", "map") else None
+    return {key: _ordered(value[key], below.field(key) if below is not None else None, touched) for key in keys}
 
 
 def _invalid(value: str, detail: str) -> ApiError:

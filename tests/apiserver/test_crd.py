@@ -34,6 +34,15 @@ class Api:
             text = await answer.text()
             return answer.status, (await answer.json(content_type=None)) if text.startswith("{") else text
 
+    async def until_refused(self, body: Obj) -> None:
+        """Repeat a dry-run creation until validation refuses it."""
+        async with asyncio.timeout(10):
+            while True:
+                status, _ = await self.call("POST", FOOS + "?dryRun=All", body)
+                if status == 422:
+                    return
+                await asyncio.sleep(0.02)
+
     async def until(self, path: str, wanted: int) -> Any:
         """Repeat a read until it is answered so."""
         async with asyncio.timeout(10):
@@ -179,9 +188,7 @@ async def test_values_are_checked_and_old_faults_may_stay(api: Api) -> None:
     schema["properties"]["spec"]["properties"]["n"]["maximum"] = 6
     status, answer = await api.call("PUT", CRDS + "/foos.g.example.com", current)
     assert status == 200, answer
-    async with asyncio.timeout(10):
-        while (await api.call("POST", FOOS + "?dryRun=All", foo("b", n=9)))[0] != 422:
-            await asyncio.sleep(0.02)
+    await api.until_refused(foo("b", n=9))
     status, changed = await api.call("PATCH", FOOS + "/a", {"spec": {"a": "y"}}, "application/merge-patch+json")
     assert (status, changed["spec"]) == (200, {"a": "y", "n": 9})
 

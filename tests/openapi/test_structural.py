@@ -91,7 +91,7 @@ def test_integral_floats_and_large_numbers_are_written_as_go_does() -> None:
         ({}, ["spec.max: Required value"]),
         ({"max": "x"}, ['spec.max: Invalid value: "string": spec.max in body must be of type integer: "string"']),
         ({"max": 10}, ["spec.max: Invalid value: 10: spec.max in body should be less than 10"]),
-        ({"max": 1, "either": 1.5}, ['spec.either: Invalid value: "number": spec.either in body must be of type integer,string: "number"']),
+        ({"max": 1, "either": 1.5}, ['spec.either: Invalid value: "number": spec.either in body must be of type integer,string: "number"']),  # noqa: E501
         ({"max": 1, "color": "green"}, [
             "spec.color: Too long: may not be more than 4 bytes",
             'spec.color: Unsupported value: "green": supported values: "red", "blue"',

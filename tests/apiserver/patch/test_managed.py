@@ -175,7 +175,7 @@ def test_default_keys_of_list_maps() -> None:
         (
             config({"a": 1}),
             500,
-            "failed to create typed patch object (/c; /v1, Kind=ConfigMap): .data.a: expected string, got &value.valueUnstructured{Value:1}",
+            "failed to create typed patch object (/c; /v1, Kind=ConfigMap): .data.a: expected string, got &value.valueUnstructured{Value:1}",  # noqa: E501
         ),
     ],
 )
