@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from apiserver.registry.kind import Column, Kind, Obj
+from openapi import schemas
 from openapi.schemas import DATA, TypeInfo
 
 _DOCUMENTS = DATA / "documents.json"
@@ -54,7 +55,10 @@ class ColumnDefinitions:
 
 
 def _place(info: TypeInfo, path: str) -> tuple[str, str] | None:
-    """(definition, field) that a path within a type leads to."""
+    """(definition, field) that a path leads to: within the type, or within that of another kind ("v1/Event:lastTimestamp")."""
+    other, _, path = path.rpartition(":")
+    if other:
+        info = schemas.load().type(other)
     *parents, last = path.split(".")
     at: TypeInfo | None = info
     for name in parents:

@@ -93,7 +93,8 @@ class Column:
     """A table column (metav1.TableColumnDefinition). priority 0 is shown always, greater ones with -o wide.
 
     doc: a field path within the kind's own schema ("metadata.name", "spec.nodeName") whose documentation is the column's
-    description; used by whoever draws the table when description is empty.
+    description; used by whoever draws the table when description is empty. A path in another kind's schema begins with
+    that kind: "v1/Event:lastTimestamp".
     """
 
     name: str

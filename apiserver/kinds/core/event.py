@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from apimachinery.clock import Clock
@@ -31,7 +32,7 @@ class EventKind(Kind):
     short_names = ("ev",)
     create_on_update = True
     ttl = KEPT
-    columns = COLUMNS
+    columns: Sequence[Column] = COLUMNS
 
     def validate_name(self, name: str, prefix: bool) -> list[str]:
         return names.path_segment(name, prefix)
