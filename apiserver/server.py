@@ -15,7 +15,15 @@ from apimachinery.clock import Clock, RealClock
 from apiserver import admission, authn, authz, discovery, kinds, openid, routing, storage
 from apiserver.admission.chain import Chain
 from apiserver.app import FILTERS, App, Routes, Server
-from apiserver.bootstrap import authentication_config, kubernetes_service, namespaces, priority_classes, rbac
+from apiserver.bootstrap import (
+    api_services,
+    authentication_config,
+    flow_control,
+    kubernetes_service,
+    namespaces,
+    priority_classes,
+    rbac,
+)
 from apiserver.bootstrap.ensure import Access
 from apiserver.columns import ColumnDefinitions, scale_columns
 from apiserver.config import Config
@@ -253,13 +261,15 @@ class ApiServer:
         return None
 
     def _hooks(self) -> list[Hook]:
-        config, access = self.config, Access(self.reader, self.writer)
+        config, access = self.config, Access(self.reader, self.writer, self.clock)
         address = kubernetes_service.reachable_address(config.advertise_address, config.bind_address)
         ranges = service_ips.cidrs(config.service_cluster_ip_range)
         place = kubernetes_service.Place(address, self.port, ranges)
         return [
             ("start-system-namespaces-controller", lambda: namespaces.reconcile(access)),
             ("scheduling/bootstrap-system-priority-classes", lambda: priority_classes.reconcile(access)),
+            ("priority-and-fairness-config-producer", lambda: flow_control.reconcile(access)),
+            ("kube-apiserver-autoregistration", lambda: api_services.reconcile(access, self.discovery)),
             ("rbac/bootstrap-roles", lambda: rbac.reconcile(self.reader, self.writer)),
             (
                 "start-cluster-authentication-info-controller",

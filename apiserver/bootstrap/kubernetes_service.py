@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
+from apimachinery import times
 from apiserver.bootstrap.ensure import Access, ensure
 from apiserver.registry.kind import Obj
 
@@ -63,6 +64,18 @@ async def _service_range(access: Access, place: Place) -> None:
         "spec": {"cidrs": list(place.service_ranges)},
     }
     await ensure(access, _NETWORKING, "servicecidrs", wanted)
+    existing = await access.reader.get(_NETWORKING, "servicecidrs", None, "kubernetes")
+    if existing is None or (existing.get("status") or {}).get("conditions"):
+        return
+    ready = {
+        "type": "Ready",
+        "status": "True",
+        "lastTransitionTime": times.now(access.clock),
+        "reason": "",
+        "message": "Kubernetes default Service CIDR is ready",
+    }
+    existing["status"] = {"conditions": [ready]}
+    await access.writer.update(_NETWORKING, "servicecidrs", existing, subresource="status")
 
 
 async def _service(access: Access, place: Place) -> None:

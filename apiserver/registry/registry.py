@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from apimachinery import times
 from apiserver.authn.user import User
+from apiserver.patch import managers
+from apiserver.patch.managed import FieldManager
 from apiserver.registry.kind import Kind, Obj
 from apiserver.registry.store import Draft, Environment, NoAdmission, Result, Store, Write
 from apiserver.storage.base import Change
 from apiserver.storage.cacher import Caches
 
+SERVER_MANAGER = "kube-apiserver"
 SERVER_USER = User("system:apiserver", groups=("system:masters", "system:authenticated"))
 
 
@@ -112,10 +116,11 @@ class LocalReader:
 
 
 class LocalWriter:
-    """registry.kind.Writer over the stores."""
+    """registry.kind.Writer over the stores. manager: who owns the fields written; "" tracks nobody."""
 
     def __init__(self) -> None:
         self._registry: Registry | None = None
+        self._made: dict[tuple[Kind, str], FieldManager] = {}
 
     def connect(self, registry: Registry) -> None:
         self._registry = registry
@@ -139,20 +144,52 @@ class LocalWriter:
     def _decoded(self, store: Store, result: Result) -> Obj:
         return result.obj if isinstance(result, Draft) else store.decode(result)
 
-    async def create(self, group: str, plural: str, obj: Obj) -> Obj:
+    def _managers(self, store: Store, subresource: str = "") -> FieldManager:
+        key = (store.kind, subresource)
+        made = self._made.get(key)
+        if made is None:
+            kind = store.kind
+            made = managers.of_kind(
+                kind, kind.storage_version, subresource, type_of=lambda kind, name: kind.type_info(name)
+            )
+            self._made[key] = made
+        return made
+
+    async def create(self, group: str, plural: str, obj: Obj, *, manager: str = SERVER_MANAGER) -> Obj:
         store = self._store(group, plural)
         obj = self._prepared(store, obj)
+        if manager:
+            obj = self._managers(store).update(None, obj, manager=manager, now=times.now(store.clock))
         return self._decoded(store, await store.create(self._write(store, obj), obj, admission=NoAdmission()))
 
-    async def update(self, group: str, plural: str, obj: Obj, *, subresource: str = "") -> Obj:
+    async def update(
+        self, group: str, plural: str, obj: Obj, *, subresource: str = "", manager: str = SERVER_MANAGER
+    ) -> Obj:
         store = self._store(group, plural)
         obj = self._prepared(store, obj)
 
         async def transform(live: Obj | None) -> Obj:
-            return obj
+            if not manager:
+                return obj
+            fields = self._managers(store, subresource)
+            return fields.update(
+                live, dict(obj, metadata=dict(obj["metadata"])), manager=manager, now=times.now(store.clock)
+            )
 
         write = self._write(store, obj, subresource)
         result, _ = await store.update(write, transform, uid=obj["metadata"].get("uid") or "", admission=NoAdmission())
+        return self._decoded(store, result)
+
+    async def apply(self, group: str, plural: str, obj: Obj, *, manager: str, subresource: str = "") -> Obj:
+        """Server-side apply of some fields of an object that exists, with force. ApiError NotFound."""
+        store = self._store(group, plural)
+        fields = self._managers(store, subresource)
+        patch = {"kind": store.kind.kind, "apiVersion": store.kind.api_version(), **obj}
+
+        async def transform(live: Obj | None) -> Obj:
+            return fields.apply(live, patch, manager=manager, now=times.now(store.clock), force=True)
+
+        result, _ = await store.update(self._write(store, obj, subresource), transform, admission=NoAdmission())
         return self._decoded(store, result)
 
     async def delete(self, group: str, plural: str, namespace: str | None, name: str) -> None:

@@ -32,7 +32,7 @@ from apiserver import admission, authn, authz, server
 from apiserver.config import Config
 from steersman import pki
 
-TOKENS = """admintoken,admin,,system:masters
+TOKENS = """admintoken,admin,admin,system:masters
 plaintoken,plain,plain-uid,team-a
 nodetoken,system:node:n1,n1-uid,system:nodes
 """
