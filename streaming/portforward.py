@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import WSMsgType, web
-
 from streaming.duplex import Duplex
+from streaming.websocket import WebSocket
 
 PROTOCOL = "portforward.k8s.io"
 TUNNEL_PREFIX = "SPDY/3.1+"
 TUNNEL_PROTOCOL = TUNNEL_PREFIX + PROTOCOL
 
 
-async def tunnel(socket: web.WebSocketResponse, backend: Duplex) -> None:
+async def tunnel(socket: WebSocket, backend: Duplex) -> None:
     """Carry bytes both ways until either side ends; then both are closed."""
     tasks = [
         asyncio.create_task(_to_backend(socket, backend), name="portforward-in"),
@@ -32,19 +31,17 @@ async def tunnel(socket: web.WebSocketResponse, backend: Duplex) -> None:
     await socket.close()
 
 
-async def _to_backend(socket: web.WebSocketResponse, backend: Duplex) -> None:
-    async for message in socket:
-        if message.type != WSMsgType.BINARY:
-            return
+async def _to_backend(socket: WebSocket, backend: Duplex) -> None:
+    async for data in socket.messages():
         try:
-            await backend.write(message.data)
+            await backend.write(data)
         except ConnectionError:
             return
 
 
-async def _to_client(socket: web.WebSocketResponse, backend: Duplex) -> None:
+async def _to_client(socket: WebSocket, backend: Duplex) -> None:
     try:
         while data := await backend.read():
-            await socket.send_bytes(data)
+            await socket.send(data)
     except ConnectionError:
         return

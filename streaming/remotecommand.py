@@ -10,14 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from aiohttp import WSMsgType, web
-
 from streaming.spdy import Session, Stream
+from streaming.websocket import WebSocket
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 V4, V5 = "v4.channel.k8s.io", "v5.channel.k8s.io"
 SPDY_VERSIONS = (V4, "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io")
-PING_SECONDS = 5.0
 
 
 async def open_streams(session: Session, *, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> dict[int, Stream]:
@@ -27,7 +25,7 @@ async def open_streams(session: Session, *, stdin: bool, stdout: bool, stderr: b
     return {channel: await session.open({"streamType": name}) for channel, name, on in wanted if on}
 
 
-async def translate(socket: web.WebSocketResponse, session: Session, streams: Mapping[int, Stream]) -> None:
+async def translate(socket: WebSocket, session: Session, streams: Mapping[int, Stream]) -> None:
     """Carry bytes both ways until the backend's outputs end or the client goes; then both are closed."""
     async with asyncio.TaskGroup() as group:
         upstream = group.create_task(_from_client(socket, streams), name="exec-input")
@@ -50,24 +48,18 @@ async def _all(tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.wait(tasks)
 
 
-async def _to_client(socket: web.WebSocketResponse, channel: int, stream: Stream) -> None:
+async def _to_client(socket: WebSocket, channel: int, stream: Stream) -> None:
     prefix = bytes([channel])
     try:
         while data := await stream.read():
-            await socket.send_bytes(prefix + data)
+            await socket.send(prefix + data)
     except ConnectionError:
         return
 
 
-async def _from_client(socket: web.WebSocketResponse, streams: Mapping[int, Stream]) -> None:
+async def _from_client(socket: WebSocket, streams: Mapping[int, Stream]) -> None:
     """Returns when the client has gone."""
-    async for message in socket:
-        if message.type == WSMsgType.TEXT:
-            data = message.data.encode()
-        elif message.type == WSMsgType.BINARY:
-            data = message.data
-        else:
-            return
+    async for data in socket.messages():
         if not data:
             continue
         channel, payload = data[0], data[1:]

@@ -14,7 +14,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from urllib.parse import quote, urlencode
 
-from aiohttp import WSCloseCode, web
 from aiohttp.web_request import BaseRequest
 
 from apimachinery import errors
@@ -29,11 +28,10 @@ from apiserver.registry.kind import Obj
 from apiserver.requestinfo import parse_bool
 from serving.reply import HijackReply, Reply
 from streaming import portforward as ws_tunnel
-from streaming import remotecommand, upgrade
+from streaming import remotecommand, upgrade, websocket
 from streaming.duplex import Duplex, take_over, tunnel
 from streaming.spdy import Session, SpdyError
 
-_MAX_MESSAGE = 4 * 1024 * 1024  # bytes of one WebSocket message
 _HOP_HEADERS = frozenset(
     ("host", "authorization", "content-length", "transfer-encoding", "keep-alive", "te", "trailer")
 )
@@ -67,7 +65,7 @@ async def _remote_command(scope: Scope, request: Request, verb: str, kind: str, 
     target = f"/{verb}/{quote(request.info.namespace)}/{quote(request.info.name)}/{quote(container)}"
     if query:
         target += "?" + urlencode(query)
-    if remotecommand.V5 in _subprotocols(request):
+    if remotecommand.V5 in websocket.offered(request.http):
         return await _translated(scope, request, location, target, flags)
     return await _joined(scope, request, location, target)
 
@@ -82,7 +80,7 @@ async def portforward(scope: Scope, request: Request) -> Reply:
     target = f"/portForward/{quote(request.info.namespace)}/{quote(request.info.name)}"
     if ports:
         target += "?" + urlencode([("port", ",".join(map(str, ports)))])
-    if ws_tunnel.TUNNEL_PROTOCOL in _subprotocols(request):
+    if ws_tunnel.TUNNEL_PROTOCOL in websocket.offered(request.http):
         return await _unwrapped(scope, request, location, target)
     return await _joined(scope, request, location, target)
 
@@ -93,14 +91,6 @@ async def portforward(scope: Scope, request: Request) -> Reply:
 def _flag(request: Request, name: str, default: bool) -> bool:
     values = request.query.get(name)
     return default if not values else parse_bool(values)
-
-
-def _subprotocols(request: Request) -> list[str]:
-    """The WebSocket subprotocols the client offers, in its order; none when it does not ask for a WebSocket."""
-    if request.headers.get("Upgrade", "").lower() != "websocket":
-        return []
-    offered = ",".join(request.headers.getall("Sec-WebSocket-Protocol", []))
-    return [name.strip() for name in offered.split(",") if name.strip()]
 
 
 async def _may_upgrade(scope: Scope, request: Request) -> None:
@@ -183,11 +173,11 @@ async def _translated(scope: Scope, request: Request, location: Location, target
     backend = await _spdy(scope, location, target, remotecommand.SPDY_VERSIONS)
 
     async def run(http: BaseRequest) -> None:
-        socket = web.WebSocketResponse(protocols=(remotecommand.V5,), max_msg_size=_MAX_MESSAGE, compress=False)
         session = Session(backend, server=False)
         with _ended_with_server(scope, backend.close):
+            socket = None
             try:
-                await socket.prepare(http)
+                socket = await websocket.accept(http, remotecommand.V5)
                 async with asyncio.TaskGroup() as group:
                     group.create_task(_run_session(session), name="exec-session")
                     streams = await remotecommand.open_streams(session, **flags)
@@ -196,7 +186,8 @@ async def _translated(scope: Scope, request: Request, location: Location, target
                 pass  # one side went away: that is how these end
             finally:
                 backend.close()
-                await socket.close()
+                if socket is not None:
+                    await socket.close()
 
     return HijackReply(run)
 
@@ -212,15 +203,12 @@ async def _unwrapped(scope: Scope, request: Request, location: Location, target:
     backend = await _spdy(scope, location, target, (ws_tunnel.PROTOCOL,))
 
     async def run(http: BaseRequest) -> None:
-        socket = web.WebSocketResponse(
-            protocols=(ws_tunnel.TUNNEL_PROTOCOL,), max_msg_size=_MAX_MESSAGE, compress=False
-        )
         with _ended_with_server(scope, backend.close):
             try:
-                await socket.prepare(http)
+                socket = await websocket.accept(http, ws_tunnel.TUNNEL_PROTOCOL)
                 await ws_tunnel.tunnel(socket, backend)
             except ConnectionError:
-                await socket.close(code=WSCloseCode.GOING_AWAY)
+                return  # one side went away
             finally:
                 backend.close()
 

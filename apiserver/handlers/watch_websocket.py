@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from serving.reply import HijackReply, Reply
+from streaming import websocket
+from streaming.websocket import WebSocket
 
 Send = Callable[[bytes], Awaitable[None]]
 
@@ -18,12 +19,11 @@ def reply(run: Callable[[Send], Awaitable[None]]) -> Reply:
     """run(send) produces the events as lines; it is cancelled when the client closes."""
 
     async def serve(http: BaseRequest) -> None:
-        socket = web.WebSocketResponse(compress=False)
-        await socket.prepare(http)
+        socket = await websocket.accept(http)
 
         async def send(lines: bytes) -> None:
             for line in lines.splitlines(keepends=True):
-                await socket.send_str(line.decode())
+                await socket.send(line, text=True)
 
         events = asyncio.ensure_future(run(send))
         client = asyncio.ensure_future(_until_closed(socket))
@@ -41,6 +41,6 @@ def reply(run: Callable[[Send], Awaitable[None]]) -> Reply:
     return HijackReply(serve)
 
 
-async def _until_closed(socket: web.WebSocketResponse) -> None:
-    async for _ in socket:
+async def _until_closed(socket: WebSocket) -> None:
+    async for _ in socket.messages():
         pass
