@@ -27,6 +27,7 @@ from nodeagent.config import Config
 from nodeagent.containerd import Choice
 from nodeagent.context import NodeContext, NodeFacts
 from nodeagent.images import ImagePuller
+from nodeagent.logrotation import LogRotation
 from nodeagent.network import cni
 from nodeagent.network import host as host_network
 from nodeagent.node import Node
@@ -46,6 +47,7 @@ Obj = dict[str, Any]
 
 USER_AGENT = f"kubelet/{nodestatus.VERSION} (linux/amd64) steersman"
 _AGAIN = 1.0
+_CNI_CONF_DIR = "/etc/cni/net.d"
 
 
 async def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
@@ -233,6 +235,8 @@ class Agent:
                 await _seen_once(self.observer)
                 await node.register()
                 group.create_task(node.run(), name="node")
+                if not simulated:
+                    group.create_task(self._rotation().run(), name="log rotation")
                 self._recorder.event(_node_reference(self.facts.name), "Normal", "Starting", "Starting kubelet.")
                 await self._informers.wait_synced()
                 self._adopt(group)
@@ -247,6 +251,16 @@ class Agent:
             finally:
                 await server.stop()
                 await self.observer.close()
+
+    def _rotation(self) -> LogRotation:
+        config = self._config
+        return LogRotation(
+            self._runtime,
+            self.observer,
+            config.clock,
+            max_size=config.container_log_max_size,
+            max_files=config.container_log_max_files,
+        )
 
     # ---- pods
 
@@ -314,17 +328,18 @@ class Agent:
     async def _set_up_network(self, ranges: list[str]) -> str | None:
         """Prepare the host and tell the runtime of the pod range; why it failed, or None."""
         try:
-            return await asyncio.to_thread(self._prepare_host, ranges)
-        except (host_network.HostNetworkError, OSError) as error:
+            conf_dir = containerd.private(self._config.root_dir).cni_conf_dir
+            if self._choice.kind != "private":
+                conf_dir = Path(await self._runtime.cni_conf_dir() or _CNI_CONF_DIR)
+            return await asyncio.to_thread(self._prepare_host, ranges, conf_dir)
+        except (host_network.HostNetworkError, RuntimeFailure, OSError) as error:
             log.warning("cannot set up the pod network: %s", error)
             return f"cannot set up the pod network: {error}"
 
-    def _prepare_host(self, ranges: list[str]) -> str | None:
+    def _prepare_host(self, ranges: list[str], conf_dir: Path) -> str | None:
         config = self._config
         instance = containerd.instance_id(config.root_dir)
-        private = self._choice.kind == "private"
-        conf_dir = containerd.private(config.root_dir).cni_conf_dir if private else Path("/etc/cni/net.d")
-        foreign = "" if private else cni.foreign_configuration(conf_dir)
+        foreign = "" if self._choice.kind == "private" else cni.foreign_configuration(conf_dir)
         if foreign:
             log.info("the runtime has a pod network of its own (%s), which is left as it is", foreign)
             return None

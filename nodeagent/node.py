@@ -33,6 +33,7 @@ Obj = dict[str, Any]
 
 _LEASE_NAMESPACE = "kube-node-lease"
 _RETRY = 0.5
+_HURRY = 10.0  # seconds after the start in which a network that is not there yet is asked for often
 _TRANSITIONS = {
     "MemoryPressure": ("NodeHasInsufficientMemory", "NodeHasSufficientMemory"),
     "DiskPressure": ("NodeHasDiskPressure", "NodeHasNoDiskPressure"),
@@ -238,7 +239,7 @@ class Node:
         self._nudge.set()
 
     async def _status_forever(self) -> None:
-        config = self._config
+        config, begun = self._config, self._clock.monotonic()
         while True:
             self._nudge.clear()
             if self._ranges and self._network_problem is not None:
@@ -255,7 +256,8 @@ class Node:
                 except (Unreachable, TimeoutError) as error:
                     log.debug("error updating node status: %s", error)
             # Not ready yet at the start: look often, so that the first pod does not wait for the next round.
-            period = config.node_status_update_frequency if self.facts.network is None else 0.1
+            hurried = self.facts.network is not None and self._clock.monotonic() - begun < _HURRY
+            period = 0.1 if hurried else min(config.node_status_update_frequency, 2.0 if self.facts.network else 1e9)
             try:
                 await wait_for(self._clock, self._nudge.wait(), period)
             except TimeoutError:

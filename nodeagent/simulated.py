@@ -105,6 +105,9 @@ class SimulatedRuntime:
     async def update_pod_cidr(self, pod_cidr: str) -> None:
         self._range = ipaddress.ip_network(pod_cidr)
 
+    async def cni_conf_dir(self) -> str:
+        return ""
+
     async def close(self) -> None:
         for life in self._lives.values():
             life.cancel()

@@ -124,12 +124,19 @@ class CriClient:
         options = handler.get("options") or {}
         return bool(options.get("SystemdCgroup")) if handler else None
 
-    async def sandbox_image(self) -> str:
-        """The image that the runtime makes sandboxes of, as its configuration says; "" when it does not tell."""
+    async def _config(self) -> dict[str, Any]:
+        """The runtime's own configuration, as a verbose status shows it; empty when it does not."""
         status = await self._call("Status", pb.StatusRequest(verbose=True), deadline=10)
-        config = json.loads(status.info.get("config") or "{}")
-        pinned = (config.get("pinnedImages") or config.get("PinnedImages") or {}).get("sandbox")
+        return dict(json.loads(status.info.get("config") or "{}"))
+
+    async def sandbox_image(self) -> str:
+        """The image that the runtime makes sandboxes of; "" when it does not tell."""
+        config = await self._config()
+        pinned = (config.get("pinnedImages") or {}).get("sandbox")
         return str(config.get("sandboxImage") or pinned or "")
+
+    async def cni_conf_dir(self) -> str:
+        return str(((await self._config()).get("cni") or {}).get("confDir") or "")
 
     async def update_pod_cidr(self, pod_cidr: str) -> None:
         config = pb.RuntimeConfig(network_config=pb.NetworkConfig(pod_cidr=pod_cidr))

@@ -1,3 +1,4 @@
+# ruff: noqa: ASYNC240 (a test may wait for its own few files)
 """A private containerd for real: started, given images, running a sandbox and containers, heard, restarted, taken away."""
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ LABELS = {runtime.CLUSTER: "test", runtime.NODE: "n"}
 @asynccontextmanager
 async def serving(root: Path) -> AsyncIterator[Private]:
     """The private containerd of a directory, running for the length of the block."""
-    root.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240
+    root.mkdir(parents=True, exist_ok=True)
     place = containerd.private(root)
     up = asyncio.Event()
     task = asyncio.create_task(
@@ -180,7 +181,7 @@ async def client_count(root: Path) -> int:
     """Shims that serve this directory's containerd."""
     address = containerd.private(root).socket.encode()
     count = 0
-    for entry in Path("/proc").iterdir():  # noqa: ASYNC240
+    for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 count += address in (entry / "cmdline").read_bytes().split(b"\0")
@@ -204,6 +205,6 @@ async def test_a_broken_archive_changes_nothing(root: Path, tmp_path: Path) -> N
 
 async def test_loading_needs_a_running_containerd(root: Path, tmp_path: Path) -> None:
     tar = image_builder.build(tmp_path / "image.tar", NAME)
-    root.mkdir()  # noqa: ASYNC240
+    root.mkdir()
     with pytest.raises(images.ImageError):
         await images.load_archive(tar, root_dir=root, runtime=f"cri={tmp_path}/none.sock")
