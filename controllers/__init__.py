@@ -9,6 +9,7 @@ from controllers.clusterroles import ClusterRoleAggregationController
 from controllers.cronjob import CronJobController
 from controllers.daemonset import DaemonSetController
 from controllers.deployment import DeploymentController
+from controllers.disruption import DisruptionController
 from controllers.endpoints import EndpointsController
 from controllers.endpointslice import EndpointSliceController
 from controllers.garbagecollector import GarbageCollector
@@ -18,11 +19,13 @@ from controllers.nodeipam import NodeIpamController
 from controllers.nodelifecycle import NodeLifecycleController
 from controllers.podgc import PodGcController
 from controllers.replicaset import ReplicaSetController, ReplicationController
+from controllers.resourcequota import ResourceQuotaController
 from controllers.rootca import RootCaPublisher
 from controllers.serviceaccount import ServiceAccountController
 from controllers.statefulset import StatefulSetController
 from controllers.tainteviction import TaintEvictionController
 from controllers.ttlafterfinished import TtlAfterFinishedController
+from controllers.volumeprotection import ClaimProtectionController, VolumeProtectionController
 
 CONTROLLERS: tuple[type[Controller], ...] = (
     NodeIpamController,
@@ -43,5 +46,9 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     JobController,
     CronJobController,
     TtlAfterFinishedController,
+    DisruptionController,
+    ClaimProtectionController,
+    VolumeProtectionController,
+    ResourceQuotaController,
     GarbageCollector,
 )
