@@ -268,7 +268,7 @@ class ApiServer:
         return [
             ("start-system-namespaces-controller", lambda: namespaces.reconcile(access)),
             ("scheduling/bootstrap-system-priority-classes", lambda: priority_classes.reconcile(access)),
-            ("priority-and-fairness-config-producer", lambda: flow_control.reconcile(access)),
+            ("priority-and-fairness-config-producer", lambda: flow_control.reconcile(access, self.writer.apply)),
             ("kube-apiserver-autoregistration", lambda: api_services.reconcile(access, self.discovery)),
             ("rbac/bootstrap-roles", lambda: rbac.reconcile(self.reader, self.writer)),
             (

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from apimachinery import errors
 from apimachinery.clock import Clock
 from apimachinery.errors import ApiError
-from apiserver.registry.kind import Obj, Reader
-from apiserver.registry.registry import SERVER_MANAGER, LocalWriter
+from apiserver.registry.kind import Obj, Reader, Writer
+from apiserver.registry.registry import SERVER_MANAGER
 
 _ATTEMPTS = 5
 
@@ -19,7 +19,7 @@ class Access:
     """What hooks read and write through."""
 
     reader: Reader
-    writer: LocalWriter
+    writer: Writer
     clock: Clock
 
 

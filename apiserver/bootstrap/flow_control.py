@@ -6,6 +6,7 @@ apf.kubernetes.io/autoupdate-spec is "true". Each FlowSchema's Dangling conditio
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from apimachinery import times
@@ -138,12 +139,16 @@ def _object(kind: str, name: str, spec: Obj) -> Obj:
     return {"apiVersion": _API_VERSION, "kind": kind, "metadata": meta, "spec": spec}
 
 
-async def reconcile(access: Access) -> None:
+Apply = Callable[..., Awaitable[Obj]]
+"""LocalWriter.apply"""
+
+
+async def reconcile(access: Access, apply: Apply) -> None:
     for wanted in priority_levels():
         await _ensure(access, "prioritylevelconfigurations", wanted)
     for wanted in flow_schemas():
         await _ensure(access, "flowschemas", wanted)
-        await _found(access, wanted)
+        await _found(access, apply, wanted)
 
 
 async def _ensure(access: Access, plural: str, wanted: Obj) -> None:
@@ -157,7 +162,7 @@ async def _ensure(access: Access, plural: str, wanted: Obj) -> None:
     await ensure(access, GROUP, plural, wanted, change, manager=_PRODUCER)
 
 
-async def _found(access: Access, schema: Obj) -> None:
+async def _found(access: Access, apply: Apply, schema: Obj) -> None:
     """Say that the schema's level exists, once."""
     name, level = schema["metadata"]["name"], schema["spec"]["priorityLevelConfiguration"]["name"]
     existing = await access.reader.get(GROUP, "flowschemas", None, name)
@@ -171,4 +176,4 @@ async def _found(access: Access, schema: Obj) -> None:
         "message": f'This FlowSchema references the PriorityLevelConfiguration object named "{level}" and it exists',
     }
     patch = {"metadata": {"name": name}, "status": {"conditions": [condition]}}
-    await access.writer.apply(GROUP, "flowschemas", patch, manager=_CONSUMER, subresource="status")
+    await apply(GROUP, "flowschemas", patch, manager=_CONSUMER, subresource="status")

@@ -48,12 +48,17 @@ class NotifyingReader(Reader, Protocol):
 
 
 class Writer(Protocol):
-    """How the server itself writes objects: through the store's write path, but without authorisation and admission."""
+    """How the server itself writes objects: through the store's write path, but without authorisation and admission.
 
-    async def create(self, group: str, plural: str, obj: Obj) -> Obj:
+    manager: who owns the fields that are written; "" tracks nobody.
+    """
+
+    async def create(self, group: str, plural: str, obj: Obj, *, manager: str = "kube-apiserver") -> Obj:
         """The object as stored; ApiError AlreadyExists and whatever validation says."""
 
-    async def update(self, group: str, plural: str, obj: Obj, *, subresource: str = "") -> Obj:
+    async def update(
+        self, group: str, plural: str, obj: Obj, *, subresource: str = "", manager: str = "kube-apiserver"
+    ) -> Obj:
         """Compare-and-swap on metadata.resourceVersion; ApiError Conflict or NotFound."""
 
     async def delete(self, group: str, plural: str, namespace: str | None, name: str) -> None:

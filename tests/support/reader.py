@@ -57,13 +57,13 @@ class MemoryObjects:
 
     # -- Writer
 
-    async def create(self, group: str, plural: str, obj: Obj) -> Obj:
+    async def create(self, group: str, plural: str, obj: Obj, *, manager: str = "") -> Obj:
         meta = obj["metadata"]
         if (meta.get("namespace"), meta["name"]) in self._objects.get((group, plural), {}):
             raise errors.already_exists(group, plural, meta["name"])
         return self.put(group, plural, obj)
 
-    async def update(self, group: str, plural: str, obj: Obj, *, subresource: str = "") -> Obj:
+    async def update(self, group: str, plural: str, obj: Obj, *, subresource: str = "", manager: str = "") -> Obj:
         meta = obj["metadata"]
         old = self._objects.get((group, plural), {}).get((meta.get("namespace"), meta["name"]))
         if old is None:

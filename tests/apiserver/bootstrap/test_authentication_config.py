@@ -17,7 +17,8 @@ async def test_it_is_made_and_kept_up_to_date(tmp_path: Path) -> None:
     front.write_text("two")
     config = Config(client_ca_file=ca, requestheader_client_ca_file=front, requestheader_allowed_names=("proxy",))
     objects = MemoryObjects()
-    access, clock = Access(objects, objects), ControlledClock()
+    clock = ControlledClock()
+    access = Access(objects, objects, clock)
     await authentication_config.reconcile(access, config, clock)
     found = await objects.get("", "configmaps", "kube-system", "extension-apiserver-authentication")
     assert found is not None
