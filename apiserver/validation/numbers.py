@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,10 @@ from apimachinery import field
 from apimachinery.field import FieldError
 from apiserver.validation import names
 from apiserver.validation.meta import NOT_NEGATIVE
+
+_INTEGER = re.compile("[+-]?[0-9]+")
+_LONGEST = 4096  # digits; Python refuses to read more than 4300
+_BOUND = 1 << 63
 
 
 def non_negative(value: int | None, path: str) -> list[FieldError]:
@@ -32,9 +37,24 @@ def int_or_percent(value: int | str | None, path: str) -> list[FieldError]:
     return non_negative(value, path)
 
 
+def not_above(obj: Mapping[str, Any], path: str, limit: int, text: str, *fields: str) -> list[FieldError]:
+    """Counters that some other one is the limit of."""
+    return [
+        field.invalid(f"{path}.{name}", obj.get(name) or 0, text) for name in fields if (obj.get(name) or 0) > limit
+    ]
+
+
 def percent_value(value: int | str | None) -> int | None:
     """The number of a percentage, None for what is none."""
-    return int(value[:-1]) if isinstance(value, str) and not names.percent(value) else None
+    return _integer(value[:-1]) if isinstance(value, str) and not names.percent(value) else None
+
+
+def _integer(text: str) -> int | None:
+    """What Go's Atoi makes of the text, None for what it refuses."""
+    if len(text) > _LONGEST or not _INTEGER.fullmatch(text):
+        return None
+    number = int(text)
+    return number if -_BOUND <= number < _BOUND else None
 
 
 def plain_value(value: int | str | None) -> int:
@@ -43,7 +63,7 @@ def plain_value(value: int | str | None) -> int:
     if share is not None:
         return share
     if isinstance(value, str):
-        return int(value) if value.lstrip("+-").isdecimal() else 0
+        return _integer(value) or 0
     return value or 0
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import re
+import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,6 +104,7 @@ class KindTester:
         if kind.has_generation:
             new["metadata"]["generation"] = 1
         new["metadata"].setdefault("creationTimestamp", times.now(self.clock))
+        new["metadata"].setdefault("uid", str(uuid.UUID(int=1)))
         kind.prepare_create(ctx, new)
         await kind.begin_create(ctx, new)
         found = meta.validate_object_meta(new["metadata"], kind.namespaced, kind.validate_name)

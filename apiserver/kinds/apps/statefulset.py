@@ -189,10 +189,8 @@ def _validate_status(status: Obj, old: Obj) -> list[FieldError]:
     counts = ("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
     errors = numbers.non_negative_fields(status, "status", "replicas", *counts, "observedGeneration", "collisionCount")
     total, ready = status.get("replicas", 0), status.get("readyReplicas", 0)
-    for name in counts:
-        if status.get(name, 0) > total:
-            errors.append(field.invalid(f"status.{name}", status[name], "cannot be greater than status.replicas"))
-    if status.get("availableReplicas", 0) > ready:
-        text = "cannot be greater than status.readyReplicas"
-        errors.append(field.invalid("status.availableReplicas", status["availableReplicas"], text))
+    errors += numbers.not_above(status, "status", total, "cannot be greater than status.replicas", *counts)
+    errors += numbers.not_above(
+        status, "status", ready, "cannot be greater than status.readyReplicas", "availableReplicas"
+    )
     return errors + numbers.not_decremented(status, old, "collisionCount", "status")

@@ -30,7 +30,7 @@ def validate(new: Obj, old: Obj) -> list[FieldError]:
     errors += _finished(new, status, now, turned, changed)
     errors += _indexes(new["spec"], status, changed)
     if changed & {"ready", "active"} and (status.get("ready") or 0) > status.get("active", 0):
-        errors.append(field.invalid("status.ready", status["ready"], "cannot set more ready pods than active"))
+        errors.append(field.invalid("status.ready", status.get("ready") or 0, "cannot set more ready pods than active"))
     return errors + _transitions(new, status, before, now, then)
 
 
