@@ -117,13 +117,11 @@ def _validate_template(template: Obj, selector: Obj, old: Obj | None) -> list[Fi
 def _validate_status(status: Obj) -> list[FieldError]:
     errors = numbers.non_negative_fields(status, "status", "replicas", *_COUNTS, "observedGeneration")
     total = status.get("replicas") or 0
-    for name in _COUNTS:
-        if (status.get(name) or 0) > total:
-            errors.append(field.invalid(f"status.{name}", status[name], "cannot be greater than status.replicas"))
-    available = status.get("availableReplicas") or 0
-    if available > (status.get("readyReplicas") or 0):
-        errors.append(field.invalid("status.availableReplicas", available, "cannot be greater than readyReplicas"))
-    return errors
+    errors += numbers.not_above(status, "status", total, "cannot be greater than status.replicas", *_COUNTS)
+    ready = status.get("readyReplicas") or 0
+    return errors + numbers.not_above(
+        status, "status", ready, "cannot be greater than readyReplicas", "availableReplicas"
+    )
 
 
 REPLICATION_CONTROLLER = ReplicationControllerKind()
