@@ -52,12 +52,23 @@ def parse(raw: bytes, media_type: str = JSON, *, yaml: bool = False) -> Parsed:
     if media_type == PROTOBUF:
         return parse_protobuf(raw)
     if yaml:
+        if raw[:1] in (b"{", b"[") and (parsed := _plain_json(raw)) is not None:
+            return parsed
         try:
             obj, problems = yamltext.load(raw)
         except yamltext.YamlError as error:
             raise ParseError(str(error)) from None
         return Parsed(obj, None, problems=problems)
     return parse_json(raw)
+
+
+def _plain_json(raw: bytes) -> Parsed | None:
+    """JSON where YAML is allowed, read the fast way; None when only the YAML reader can say what it is."""
+    try:
+        parsed = parse_json(raw)
+    except ParseError:
+        return None
+    return None if parsed.duplicates else parsed
 
 
 def parse_json(raw: bytes) -> Parsed:

@@ -6,11 +6,9 @@ The patch is applied anew to what is stored whenever another write came in betwe
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
-import orjson
-
-from apimachinery import errors, field, times
+from apimachinery import errors, times
 from apiserver import negotiate
 from apiserver.filters.base import Request
 from apiserver.handlers import legacy_kinds, options
@@ -70,10 +68,10 @@ def _merge(scope: Scope, request: Request, patch_type: str, raw: bytes, opts: Ob
         if live is None:
             raise scope.store.missing(request.info.name)
         before = scope.server.copy(live)
-        patched, warnings = patcher.patch(patch_type, live, raw, scope.type, validation)
+        patched, warnings = patcher.patch(
+            patch_type, live, raw, scope.type, validation, wrong_type=lambda doc: _wrong_type(scope, doc)
+        )
         request.warnings.extend(text for text in warnings if text not in request.warnings)
-        if patch_type != negotiate.STRATEGIC_PATCH:
-            _check_type(scope, patched)
         patched.update(kind=scope.kind.kind, apiVersion=scope.api_version)
         patched.setdefault("metadata", {})
         scope.kind.default(patched, scope.version)
@@ -82,15 +80,17 @@ def _merge(scope: Scope, request: Request, patch_type: str, raw: bytes, opts: Ob
     return change
 
 
-def _check_type(scope: Scope, patched: Obj) -> None:
-    """422 when the patch made another kind or version of the object; a strategic one cannot."""
-    kind, api_version = patched.get("kind"), patched.get("apiVersion")
+def _wrong_type(scope: Scope, patched: Any) -> str:
+    """What is wrong when the patch made another kind or version of the object; a strategic one cannot."""
+    found = patched if isinstance(patched, dict) else {}
+    kind, api_version = found.get("kind"), found.get("apiVersion")
     if kind == scope.kind.kind and api_version == scope.api_version:
-        return
-    raw = orjson.dumps(patched)
+        return ""
     kind, api_version = str(kind or scope.kind.kind), str(api_version or scope.api_version)
-    text, _ = legacy_kinds.problem(codec.parse(raw), kind, api_version, scope.expected())
-    raise errors.invalid("", "", "", [field.invalid("patch", raw.decode(), text)])
+    if kind == scope.kind.kind and api_version == scope.api_version:
+        return ""
+    text, _ = legacy_kinds.problem(codec.Parsed(found, None), kind, api_version, scope.expected())
+    return text
 
 
 def _apply(scope: Scope, request: Request, raw: bytes, opts: Obj) -> Change:

@@ -6,6 +6,7 @@ and managedFields; it may be changed. The result is decoded, not yet defaulted. 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import orjson
@@ -27,9 +28,18 @@ APPLY_PATCH = "application/apply-patch+yaml"
 
 
 def patch(
-    media_type: str, current: Obj, raw: bytes, info: TypeInfo, validation: Validation = "Warn"
+    media_type: str,
+    current: Obj,
+    raw: bytes,
+    info: TypeInfo,
+    validation: Validation = "Warn",
+    *,
+    wrong_type: Callable[[Any], str] | None = None,
 ) -> tuple[Obj, list[str]]:
-    """(the patched object, warnings). Raises the ApiError that the original answers with."""
+    """(the patched object, warnings). Raises the ApiError that the original answers with.
+
+    wrong_type: what is wrong with the kind and apiVersion of a document that a JSON or merge patch made, "" if nothing.
+    """
     strict = validation != "Ignore"
     try:
         body = codec.parse_json(raw)
@@ -42,6 +52,8 @@ def patch(
     problems = module.check(body) if strict else []
     touched: set[int] = set()
     patched = module.apply(current, body, touched)
+    if wrong_type is not None and (text := wrong_type(patched)):
+        raise _invalid(_json(patched, info, touched), text)
     try:
         obj, unknown = info.decode(patched)
     except codec.DecodeError as error:
