@@ -13,7 +13,9 @@ CREATED_AT = Column("Created At", type="date", doc="metadata.creationTimestamp")
 CLEANUP_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 # Rules in CEL are kept and published; that nobody checks them yet is said to whoever writes them.
 RULES_NOT_ENFORCED = "x-kubernetes-validations: rules are stored but not enforced by this server yet"
-WEBHOOK_NOT_CALLED = "spec.conversion: webhooks are not called by this server yet; only the storage version can be read and written"
+WEBHOOK_NOT_CALLED = (
+    "spec.conversion: webhooks are not called by this server yet; only the storage version can be read and written"
+)
 
 
 class CustomResourceDefinition(Kind):
