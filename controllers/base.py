@@ -74,7 +74,8 @@ class Controller:
 
     name: ClassVar[str] = ""  # as --controllers knows it
     aliases: ClassVar[Sequence[str]] = ()  # its older names
-    source: ClassVar[str] = ""  # component of its events; also its service account and the name of its queue
+    source: ClassVar[str] = ""  # component of its events, and the name of its queue
+    account: ClassVar[str] = ""  # its service account in kube-system, where that is named otherwise
     rules: ClassVar[Sequence[Rule]] = ()
     default_on: ClassVar[bool] = True
     workers: int = 1
@@ -83,7 +84,7 @@ class Controller:
         self.context = context
         self.config = context.config
         self.clock = context.clock
-        self.client = context.client_for(self.source)
+        self.client = context.client_for(self.account or self.source)
         self.recorder = EventRecorder(self.client, self.source, context.clock)
         self._informers: list[Informer] = []
         metrics = context.queue_metrics(self.source)

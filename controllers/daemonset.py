@@ -291,6 +291,7 @@ class DaemonSetController(Controller):
     name = "daemonset-controller"
     aliases = ("daemonset",)
     source = "daemonset-controller"
+    account = "daemon-set-controller"
     rules: ClassVar[Sequence[Rule]] = (
         Rule(("apps",), ("daemonsets",), ("get", "list", "watch")),
         Rule(("apps",), ("daemonsets/status",), ("update",)),

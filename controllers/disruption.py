@@ -88,7 +88,8 @@ def condition_of(allowed: int, generation: int) -> Obj:
 class DisruptionController(Controller):
     name = "disruption-controller"
     aliases = ("disruption",)
-    source = "disruption-controller"
+    source = "controllermanager"
+    account = "disruption-controller"
     rules: ClassVar[Sequence[Rule]] = (
         Rule(("apps",), ("deployments", "replicasets", "statefulsets"), ("get", "list", "watch")),
         Rule(("",), ("replicationcontrollers",), ("get", "list", "watch")),

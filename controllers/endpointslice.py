@@ -72,7 +72,8 @@ class ServicePods(Controller):
 class EndpointSliceController(ServicePods):
     name = "endpointslice-controller"
     aliases = ("endpointslice",)
-    source = "endpointslice-controller"
+    source = "endpoint-slice-controller"
+    account = "endpointslice-controller"
     rules: ClassVar[Sequence[Rule]] = (
         Rule(("",), ("nodes", "pods", "services"), ("get", "list", "watch")),
         Rule(("",), ("services/finalizers",), ("update",)),

@@ -196,7 +196,8 @@ class _Watched:
 class GarbageCollector(Controller):
     name = "garbage-collector-controller"
     aliases = ("garbagecollector",)
-    source = "generic-garbage-collector"
+    source = "garbage-collector-controller"
+    account = "generic-garbage-collector"
     rules: ClassVar[Sequence[Rule]] = (
         Rule(("*",), ("*",), ("delete", "get", "list", "patch", "update", "watch")),
         EVENTS_RULE,

@@ -81,7 +81,8 @@ def networks_of(node: Obj) -> list[Network]:
 class NodeIpamController(Controller):
     name = "node-ipam-controller"
     aliases = ("nodeipam",)
-    source = "node-controller"  # shares the node lifecycle controller's identity, as in the original
+    source = "cidrAllocator"
+    account = "node-controller"
     rules: ClassVar[Sequence[Rule]] = (Rule(("",), ("nodes",), ("get", "list", "patch", "watch")), EVENTS_RULE)
 
     def setup(self) -> None:

@@ -6,12 +6,14 @@ fault is more likely ours. tainteviction.py does the evicting.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from apimachinery import meta, times
+from apimachinery.clock import wait_for
 from apimachinery.errors import ApiError
 from client.api import Unreachable
 from client.resources import LEASES, NODES, PODS
@@ -161,14 +163,26 @@ class NodeLifecycleController(Controller):
         self._health: dict[str, Health] = {}
         self._buckets: dict[str, TokenBucket] = {}
         self._states: dict[str, str] = {}
+        self._mistainted = asyncio.Event()
+        self._nodes.add_handler(added=self._node_changed, updated=lambda _, node: self._node_changed(node))
+
+    def _node_changed(self, node: Obj) -> None:
+        """A node that became ready gets rid of its taints at once, as the original does, not at the next period."""
+        present = list((node.get("spec") or {}).get("taints") or ())
+        if with_schedule_taints(present, schedule_taints(node), "") != present:
+            self._mistainted.set()
 
     async def background(self) -> None:
         while True:
+            self._mistainted.clear()
             try:
                 await self.look()
             except (ApiError, Unreachable, TimeoutError) as error:
                 log.warning("node lifecycle: %s", error)
-            await self.clock.sleep(self.config.node_monitor_period)
+            try:
+                await wait_for(self.clock, self._mistainted.wait(), self.config.node_monitor_period)
+            except TimeoutError:
+                continue
 
     async def look(self) -> None:
         """One look at all nodes."""

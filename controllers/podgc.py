@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from apimachinery import meta, pods, times
 from apimachinery.errors import ApiError
 from client.resources import NODES, PODS
-from controllers.base import EVENTS_RULE, Controller, Rule, gather_all, ignoring_absence
+from controllers.base import Controller, Rule, gather_all, ignoring_absence
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,6 @@ class PodGcController(Controller):
         Rule(("",), ("pods",), ("delete", "list", "watch")),
         Rule(("",), ("nodes",), ("get", "list")),
         Rule(("",), ("pods/status",), ("patch",)),
-        EVENTS_RULE,
     )
     workers = 0
 

@@ -45,6 +45,7 @@ class TaintEvictionController(Controller):
     name = "taint-eviction-controller"
     aliases = ("taint-eviction",)
     source = "taint-eviction-controller"
+    account = "node-controller"
     rules: ClassVar[Sequence[Rule]] = (
         Rule(("",), ("pods",), ("delete", "get", "list", "watch")),
         Rule(("",), ("pods/status",), ("patch", "update")),
