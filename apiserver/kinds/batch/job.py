@@ -117,7 +117,7 @@ def _generate_selector(obj: Obj) -> None:
     template_meta = template["metadata"] = template.get("metadata") or {}
     labels = template_meta["labels"] = template_meta.get("labels") or {}
     if NAME_LABEL not in labels:
-        labels[_OLD_NAME_LABEL] = labels[NAME_LABEL] = meta_["name"]
+        labels[_OLD_NAME_LABEL] = labels[NAME_LABEL] = meta_.get("name", "")
     if UID_LABEL not in labels:
         labels[_OLD_UID_LABEL] = labels[UID_LABEL] = meta_["uid"]
     selector = obj["spec"]["selector"] = obj["spec"].get("selector") or {}
