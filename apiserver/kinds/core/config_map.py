@@ -33,7 +33,7 @@ class ConfigMapKind(Kind):
         for key in binary:
             errors += validate_key(key, "binaryData")
         if sum(len(value.encode()) for value in data.values()) + decoded_size(binary) > SIZE_LIMIT:
-            errors.append(field.too_long("", SIZE_LIMIT))
+            errors.append(field.too_long("[]", SIZE_LIMIT))
         return errors
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
