@@ -275,7 +275,14 @@ class Agent:
                 log.info("ending pod %s, which the API no longer has", uid)
                 self._start_worker(uid, PodWorker(self.context, None, uid), group)
         for uid in self.context.volumes.known_pods() - known - set(self.observer.known()):
-            group.create_task(asyncio.to_thread(self.context.volumes.teardown, uid), name=f"volumes of {uid}")
+            group.create_task(self._clean_volumes(uid), name=f"volumes of {uid}")
+
+    async def _clean_volumes(self, uid: str) -> None:
+        assert self.context is not None
+        try:
+            await asyncio.to_thread(self.context.volumes.teardown, uid)
+        except OSError as error:
+            log.warning("what pod %s left behind cannot be removed: %s", uid, error)
 
     def _restore_simulated(self) -> None:
         from nodeagent.simulated import SimulatedRuntime

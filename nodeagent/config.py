@@ -73,7 +73,7 @@ class Config:
     """The services' range, comma-separated: likewise."""
 
     cluster_dns: tuple[str, ...] = ()
-    """Servers for pods with dnsPolicy ClusterFirst; while empty they get the host's resolv.conf, with an event."""
+    """Servers for pods with dnsPolicy ClusterFirst; while empty they get the host's resolv.conf."""
 
     cluster_domain: str = "cluster.local"
     """Domain of the search list."""
@@ -83,9 +83,6 @@ class Config:
 
     max_pods: int = 110
     """Pods on this node, kubelet's default."""
-
-    pod_manifest_path: Path | None = None
-    """Directory of static pod manifests; none when empty."""
 
     cgroup_root: str = "kubepods"
     """Name of the cgroup that holds all pods."""

@@ -22,6 +22,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from apimachinery.clock import Clock
 from nodeagent import cgroups, pause
@@ -288,10 +289,7 @@ async def supervise(
     while True:
         started = clock.monotonic()
         with open(log_file, "ab", buffering=0) as output:  # noqa: ASYNC230 (opened once per start)
-            # A session of its own: Ctrl-C in the terminal is for us to pass on.
-            process = await asyncio.create_subprocess_exec(
-                *place.argv, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
-            )
+            process = await _Child.start(place.argv, output)
         try:
             if await wait_until_serving(place.socket, clock, process) and ready is not None:
                 ready()
@@ -304,6 +302,45 @@ async def supervise(
         log.warning("containerd ended with %s, see %s; starting it again in %.1f s", code, log_file, backoff)
         await clock.sleep(backoff)
         backoff = min(30.0, backoff * 2)
+
+
+class _Child:
+    """A child process awaited without threads. Made by subprocess (vfork) and not by the event loop, whose fork would run
+    the handlers that gRPC has for forks, in a process full of its threads."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._ended = asyncio.Event()
+        self._descriptor = os.pidfd_open(process.pid)
+        asyncio.get_running_loop().add_reader(self._descriptor, self._reap)
+
+    @classmethod
+    async def start(cls, argv: list[str], output: IO[bytes]) -> _Child:
+        """Start it in a session of its own: Ctrl-C in the terminal is for us to pass on. OSError."""
+        return cls(
+            await asyncio.to_thread(
+                subprocess.Popen, argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            )
+        )
+
+    def _reap(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._descriptor)
+        os.close(self._descriptor)
+        self._process.wait()
+        self._ended.set()
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode
+
+    async def wait(self) -> int:
+        """Its exit status, negative for a signal."""
+        await self._ended.wait()
+        return int(self._process.returncode)
+
+    def signal(self, number: int) -> None:
+        if not self._ended.is_set():
+            self._process.send_signal(number)
 
 
 async def end_stale(place: Private, clock: Clock, *, seconds: float = 10.0) -> None:
@@ -343,9 +380,7 @@ def _is_ours(pid: int, place: Private) -> bool:
     return alive and str(place.config_file).encode() in arguments
 
 
-async def wait_until_serving(
-    path: str, clock: Clock, process: asyncio.subprocess.Process | None = None, *, seconds: float = 60.0
-) -> bool:
+async def wait_until_serving(path: str, clock: Clock, process: _Child | None = None, *, seconds: float = 60.0) -> bool:
     """Whether the socket accepted a connection in time (False also when the process ended before)."""
     waited = 0.0
     while waited < seconds:
@@ -358,14 +393,14 @@ async def wait_until_serving(
     return False
 
 
-async def _end(process: asyncio.subprocess.Process, clock: Clock, grace: float) -> None:
+async def _end(process: _Child, clock: Clock, grace: float) -> None:
     if process.returncode is not None:
         return
-    process.send_signal(signal.SIGTERM)
+    process.signal(signal.SIGTERM)
     waited = 0.0
     while process.returncode is None and waited < grace:
         await clock.sleep(0.05)
         waited += 0.05
     if process.returncode is None:
-        process.kill()
+        process.signal(signal.SIGKILL)
     await process.wait()

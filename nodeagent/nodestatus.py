@@ -115,8 +115,11 @@ def pressure(machine: Machine, used: Usage, config: Config) -> dict[str, bool]:
     def under(signal: str, available: int, total: int) -> bool:
         return bool(hard.get(signal)) and available < threshold(hard[signal], total)
 
-    disk = under("nodefs.available", used.disk_available, used.disk_total)
-    inodes = used.inodes_total > 0 and under("nodefs.inodesFree", used.inodes_free, used.inodes_total)
+    # Images lie on the same file system as everything else of the agent, so both signals look at that one.
+    kinds = ("nodefs", "imagefs")
+    disk = any(under(f"{kind}.available", used.disk_available, used.disk_total) for kind in kinds)
+    counted = used.inodes_total > 0  # some file systems have no fixed number of inodes
+    inodes = counted and any(under(f"{kind}.inodesFree", used.inodes_free, used.inodes_total) for kind in kinds)
     return {
         "MemoryPressure": under("memory.available", used.memory_available, machine.memory),
         "DiskPressure": disk or inodes,

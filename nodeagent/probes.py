@@ -73,6 +73,7 @@ class Probes:
         self._tell = tell
         self._tasks: dict[str, dict[Key, asyncio.Task[None]]] = {}
         self._results: dict[Key, bool | None] = {}
+        self._latest: dict[str, Obj] = {}
 
     # ---- what was found
 
@@ -101,6 +102,7 @@ class Probes:
     def sync(self, pod: Obj, state: PodState, group: asyncio.TaskGroup) -> None:
         """Probe what runs now and nothing else; tasks belong to the caller's group."""
         uid = pod["metadata"]["uid"]
+        self._latest[uid] = pod
         wanted: dict[Key, tuple[Subject, str]] = {}
         sandbox = state.sandbox
         pod_ip = sandbox.ips[0] if sandbox and sandbox.ips else (pod.get("status") or {}).get("hostIP") or "127.0.0.1"
@@ -123,7 +125,9 @@ class Probes:
         for key, (subject, probe) in wanted.items():
             if key not in tasks:
                 self._results[key] = _first_result(subject, probe)
-                tasks[key] = group.create_task(self._probe(subject, probe), name=f"{probe} {subject.container['name']}")
+                tasks[key] = group.create_task(
+                    self._guarded(subject, probe), name=f"{probe} {subject.container['name']}"
+                )
 
     def stop_restarting(self, uid: str) -> None:
         """The pod is ending: liveness and startup no longer matter, readiness still does."""
@@ -132,9 +136,17 @@ class Probes:
                 task.cancel()
 
     def stop(self, uid: str) -> None:
+        self._latest.pop(uid, None)
         for key, task in self._tasks.pop(uid, {}).items():
             task.cancel()
             self._results.pop(key, None)
+
+    async def _guarded(self, subject: Subject, kind: str) -> None:
+        """A probe's edge: what it did not foresee is logged, and costs one probe of one container, not the agent."""
+        try:
+            await self._probe(subject, kind)
+        except Exception:
+            log.exception("%s of %s in %s failed", kind, subject.container["name"], podspec.describe(subject.pod))
 
     async def _probe(self, subject: Subject, kind: str) -> None:
         probe = subject.container[kind]
@@ -193,7 +205,8 @@ class Probes:
         return answer
 
     async def _ask_once(self, subject: Subject, kind: str, probe: Obj) -> Answer:
-        canned = self._runtime.canned_probe(subject.pod, subject.container_id, kind)
+        pod = self._latest.get(subject.pod["metadata"]["uid"], subject.pod)
+        canned = self._runtime.canned_probe(pod, subject.container_id, kind)
         if canned is not None:
             return Answer(SUCCESS if canned else FAILURE, "" if canned else "the container is simulated as failing")
         timeout = float(probe.get("timeoutSeconds") or 1)
