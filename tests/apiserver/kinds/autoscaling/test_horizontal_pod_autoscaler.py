@@ -35,7 +35,7 @@ def test_defaults() -> None:
 @pytest.mark.parametrize(
     ("edits", "errors"),
     [
-        ({"spec.maxReplicas": 0}, ["spec.maxReplicas: Invalid value: 0: must be greater than 0"]),
+        ({"spec.maxReplicas": 0}, ["spec.maxReplicas: Required value: must be set and greater than 0"]),
         (
             {"spec.minReplicas": 9},
             ["spec.maxReplicas: Invalid value: 5: must be greater than or equal to `minReplicas`"],

@@ -34,7 +34,7 @@ def test_defaults() -> None:
         ({"spec.schedule": "61 * * * *"}, ["spec.schedule: Invalid value"]),
         ({"spec.schedule": "@hourly", "spec.timeZone": "Europe/Paris"}, []),
         ({"spec.timeZone": "Mars/Olympus"}, ["spec.timeZone: Invalid value"]),
-        ({"spec.timeZone": "local"}, ["spec.timeZone: Invalid value"]),
+        ({"spec.timeZone": "Local"}, ["spec.timeZone: Invalid value"]),
         ({"spec.concurrencyPolicy": "Maybe"}, ["spec.concurrencyPolicy: Unsupported value"]),
         ({"metadata.name": "x" * 53}, ["metadata.name: Invalid value"]),
         (
