@@ -30,7 +30,7 @@ def test_defaults() -> None:
         ({"addressType": ""}, "addressType: Required value"),
         ({"addressType": "IPv5"}, "addressType: Unsupported value"),
         ({"endpoints[0].addresses": []}, "endpoints[0].addresses: Required value"),
-        ({"endpoints[0].addresses[0]": "::1"}, "endpoints[0].addresses[0]: Invalid value"),
+        ({"endpoints[0].addresses[0]": "::1"}, "endpoints[0].addresses: Invalid value"),
         ({"endpoints[0].addresses[0]": "127.0.0.1"}, "endpoints[0].addresses[0]: Invalid value"),
         ({"ports": [{"port": 80}, {"port": 81}]}, "ports[1].name: Duplicate value"),
         ({"endpoints[0].hostname": "A"}, "endpoints[0].hostname: Invalid value"),

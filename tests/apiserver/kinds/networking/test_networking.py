@@ -40,7 +40,7 @@ def starts(found: list[str], errors: list[str]) -> None:
     ("edits", "errors"),
     [
         ({}, []),
-        ({"spec": {}}, ["spec: Invalid value: []: either `defaultBackend` or `rules` must be specified"]),
+        ({"spec": {}}, ["spec: Invalid value: null: either `defaultBackend` or `rules` must be specified"]),
         (
             {"spec.rules[0].host": "1.2.3.4"},
             ['spec.rules[0].host: Invalid value: "1.2.3.4": must be a DNS name, not an IP address'],
@@ -52,7 +52,7 @@ def starts(found: list[str], errors: list[str]) -> None:
         ({f"{PATHS}.pathType": "Like"}, [f"{PATHS}.pathType: Unsupported value"]),
         (
             {f"{PATHS}.backend": {}},
-            [f"{PATHS}.backend: Required value: either service or resource backend must be set"],
+            [f'{PATHS}.backend: Invalid value: "": resource or service backend is required'],
         ),
         (
             {f"{PATHS}.backend.service.port": {"number": 80, "name": "http"}},
@@ -104,7 +104,7 @@ def test_policy_defaults() -> None:
         ({f"{RULE}.ports[0].protocol": "ICMP"}, [f"{RULE}.ports[0].protocol: Unsupported value"]),
         (
             {f"{RULE}.ports[0].endPort": 70},
-            [f"{RULE}.ports[0].endPort: Invalid value: 70: must be greater than or equal to `port`"],
+            [f"{RULE}.ports[0].endPort: Invalid value: 80: must be greater than or equal to `port`"],
         ),
         ({f"{RULE}.from[0]": {}}, [f"{RULE}.from[0]: Required value: must specify a peer"]),
         (
