@@ -5,6 +5,7 @@ base.py says what a controller is, manager.py runs them. Importing this package 
 """
 
 from controllers.base import Controller
+from controllers.certificates import ApprovingController, CleaningController, SigningController
 from controllers.clusterroles import ClusterRoleAggregationController
 from controllers.cronjob import CronJobController
 from controllers.daemonset import DaemonSetController
@@ -50,5 +51,8 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ClaimProtectionController,
     VolumeProtectionController,
     ResourceQuotaController,
+    SigningController,
+    ApprovingController,
+    CleaningController,
     GarbageCollector,
 )

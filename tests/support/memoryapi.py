@@ -49,6 +49,7 @@ class MemoryApi:
         self.compacted = 0
         self.faults: list[Fault] = []
         self.requests: list[str] = []
+        self.answers: dict[tuple[str, str], Callable[[str, Obj], Obj]] = {}  # status of kinds that only answer a create
         self.resources = dict(RESOURCES)
         self._changed = asyncio.Event()
         self._watches: set[asyncio.Task[Any]] = set()
@@ -232,6 +233,8 @@ class MemoryApi:
     ) -> web.Response:
         if subresource:
             return _json({**body, "kind": body.get("kind", "Status"), "status": body.get("status", {})}, 201)
+        if answer := self.answers.get((resource.group, resource.plural)):
+            return _json({**body, "status": answer(name or "", body)}, 201)
         if namespace:
             body["metadata"]["namespace"] = namespace
         new = self._fresh(resource, body)
@@ -247,7 +250,7 @@ class MemoryApi:
         if "deletionTimestamp" in old["metadata"]:
             fixed["deletionTimestamp"] = old["metadata"]["deletionTimestamp"]
         metadata = {**new["metadata"], **fixed}
-        if subresource == "status":
+        if subresource in ("status", "approval"):
             merged = {**old, "metadata": {**metadata, "finalizers": old["metadata"].get("finalizers")}}
             merged["status"] = new.get("status")
         else:
