@@ -94,8 +94,8 @@ class CSIDriver(Kind):
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
         new_spec, old_spec = obj.get("spec") or {}, old.get("spec") or {}
         errors = _validate_spec(new_spec)
-        for name in ("attachRequired", "volumeLifecycleModes"):
-            errors += meta.validate_immutable(new_spec.get(name), old_spec.get(name), f"spec.{name}")
+        for name, shown in (("attachRequired", "attachedRequired"), ("volumeLifecycleModes", "volumeLifecycleModes")):
+            errors += meta.validate_immutable(new_spec.get(name), old_spec.get(name), f"spec.{shown}")
         return errors
 
     def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
