@@ -20,10 +20,9 @@ from apiserver.filters.base import Request
 
 JSON = "application/json"
 YAML = "application/yaml"
-MEDIA_TYPES = (JSON, YAML)
 PROTOBUF = "application/vnd.kubernetes.protobuf"
-INPUT_TYPES = (*MEDIA_TYPES, PROTOBUF)  # of built-in kinds
-STREAM_TYPES = (JSON + ";stream=watch",)
+MEDIA_TYPES = (JSON, YAML, PROTOBUF)  # custom resources have no protobuf form, though the texts of errors list it
+STREAM_TYPES = (JSON + ";stream=watch", PROTOBUF + ";stream=watch")
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -42,7 +41,7 @@ _TRANSFORMS = {
 class Output:
     """The form of an answer.
 
-    media_type: JSON or YAML. kind: "" for the object itself, or "Table", "PartialObjectMetadata",
+    media_type: JSON, YAML or PROTOBUF. kind: "" for the object itself, or "Table", "PartialObjectMetadata",
     "PartialObjectMetadataList"; version: of that kind. pretty: indented.
     """
 
@@ -73,7 +72,6 @@ class Clause:
     params: tuple[tuple[str, str], ...]
 
 
-@lru_cache(512)
 def parse_accept(header: str) -> tuple[Clause, ...]:
     """Clauses, best first (by quality; order otherwise). A clause that is no media type is dropped."""
     clauses = []
@@ -102,7 +100,9 @@ def parse_accept(header: str) -> tuple[Clause, ...]:
     return tuple(clauses)
 
 
-@lru_cache(512)
+_CACHED_HEADER = 2048  # characters; longer headers are read each time, so that nobody can fill memory with them
+
+
 def _route_accepts(header: str, stream: bool) -> bool:
     """go-restful's test: any listed type that the route produces, or */*; application/* is not understood."""
     produced = (*MEDIA_TYPES, *STREAM_TYPES) if stream else MEDIA_TYPES
@@ -113,16 +113,21 @@ def _route_accepts(header: str, stream: bool) -> bool:
     return False
 
 
+_route_accepts_cached = lru_cache(512)(_route_accepts)
+
+
 def check_route(request: Request, stream: bool = False) -> None:
     """The route's own 406. stream: the route can also watch."""
     header = request.headers.get("Accept")
-    if header and not _route_accepts(header, stream):
+    if not header:
+        return
+    accepts = _route_accepts_cached if len(header) < _CACHED_HEADER else _route_accepts
+    if not accepts(header, stream):
         produced = (*MEDIA_TYPES, *STREAM_TYPES) if stream else MEDIA_TYPES
         text = "406: Not Acceptable\n\nAvailable representations: " + ", ".join(produced)
         raise ApiError(406, "NotAcceptable", text, details={})
 
 
-@lru_cache(1024)
 def _choose(header: str, transforms: bool, custom: bool) -> Output | None:
     for clause in parse_accept(header):
         for accepted in MEDIA_TYPES:
@@ -130,44 +135,58 @@ def _choose(header: str, transforms: bool, custom: bool) -> Output | None:
             exact = clause.type == main and clause.subtype in (sub, "*")
             if not exact and not (clause.type == "*" and clause.subtype == "*"):
                 continue
-            output = _accept_params(clause, accepted, transforms)
+            output = _accept_params(clause, accepted, transforms, custom)
             if output is not None:
                 return output
     return None
 
 
-def _accept_params(clause: Clause, accepted: str, transforms: bool) -> Output | None:
+_choose_cached = lru_cache(1024)(_choose)
+
+
+def _accept_params(clause: Clause, accepted: str, transforms: bool, custom: bool) -> Output | None:
     params = dict(clause.params)
     stream = params.get("stream")
-    if stream and (accepted != JSON or stream != "watch"):
+    if stream and (accepted == YAML or stream != "watch"):
         return None
     if params.get("sv"):
         return None
     pretty = params.get("pretty") == "1"
     if not params.keys() & {"as", "g", "v"}:
-        return Output(accepted, pretty=pretty)
+        return None if custom and accepted == PROTOBUF else Output(accepted, pretty=pretty)
     kind, version = params.get("as", ""), params.get("v", "")
     if not transforms or params.get("g") != _META or version not in _TRANSFORMS.get(kind, ()):
+        return None
+    if kind == "Table" and accepted == PROTOBUF:
         return None
     return Output(accepted, kind, version, pretty)
 
 
-def output(request: Request, *, transforms: bool = True) -> Output:
-    """The form in which the client wants the answer; 406 when it accepts none. transforms: Tables and metadata are possible."""
+def _chosen(request: Request, transforms: bool, custom: bool) -> Output | None:
     header = request.headers.get("Accept")
-    chosen = _choose(header, transforms, False) if header else DEFAULT
+    if not header:
+        return DEFAULT
+    choose = _choose_cached if len(header) < _CACHED_HEADER else _choose
+    return choose(header, transforms, custom)
+
+
+def output(request: Request, *, transforms: bool = True, custom: bool = False) -> Output:
+    """The form in which the client wants the answer; 406 when it accepts none.
+
+    transforms: Tables and metadata are possible. custom: a custom resource, which has no protobuf form of its own.
+    """
+    chosen = _chosen(request, transforms, custom)
     if chosen is None:
         raise errors.not_acceptable(MEDIA_TYPES)
-    if not chosen.pretty and _wants_pretty(request):
+    if not chosen.pretty and chosen.media_type == JSON and _wants_pretty(request):
         return Output(chosen.media_type, chosen.kind, chosen.version, True)
     return chosen
 
 
 def error_output(request: Request) -> Output:
     """As output(), for Statuses: falls back to JSON."""
-    header = request.headers.get("Accept")
-    chosen = (_choose(header, False, False) if header else DEFAULT) or DEFAULT
-    if not chosen.pretty and _wants_pretty(request):
+    chosen = _chosen(request, False, False) or DEFAULT
+    if not chosen.pretty and chosen.media_type == JSON and _wants_pretty(request):
         return Output(chosen.media_type, pretty=True)
     return chosen
 
@@ -200,9 +219,8 @@ def input_type(request: Request, *, custom: bool = False) -> str:
     if not header:
         return JSON
     found = media_type(header)
-    accepted = MEDIA_TYPES if custom else INPUT_TYPES
-    if found is None or found not in accepted:
-        raise errors.unsupported_media_type(accepted)
+    if found is None or found not in MEDIA_TYPES or (custom and found == PROTOBUF):
+        raise errors.unsupported_media_type(MEDIA_TYPES)
     return found
 
 
@@ -220,9 +238,20 @@ def render(document: Any, form: Output) -> bytes:
     """A JSON-shaped value in the chosen media type."""
     if form.media_type == YAML:
         return to_yaml(document)
+    if form.media_type == PROTOBUF:
+        return to_protobuf(document)
     if form.pretty:
         return orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
     return orjson.dumps(document)
+
+
+def to_protobuf(document: Any) -> bytes:
+    """An object of a built-in type in its protobuf form, envelope included."""
+    from openapi import protobuf, schemas
+
+    kind, api_version = document["kind"], document.get("apiVersion") or "v1"
+    info = schemas.load().type(f"{api_version}/{kind}")
+    return protobuf.write(api_version, kind, protobuf.encode(info, document))
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]

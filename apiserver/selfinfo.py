@@ -121,7 +121,7 @@ class SelfInfo:
         for name, health in self.health.items():
             paths.add(f"/{name}")
             paths.update(f"/{name}/{check}" for check in health.checks)
-        form = negotiate.output(request, transforms=False)
+        form = negotiate.output(request, transforms=False, custom=True)
         return Reply(200, negotiate.render({"paths": sorted(paths)}, form), form.media_type)
 
     async def _version(self, request: Request) -> Reply:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -51,6 +51,24 @@ def read(raw: bytes) -> tuple[str, str, bytes]:
 def write(api_version: str, kind: str, body: bytes) -> bytes:
     names = _bytes(1, api_version.encode()) + _bytes(2, kind.encode())
     return MAGIC + _bytes(1, names) + _bytes(2, body) + _bytes(3, b"") + _bytes(4, b"")
+
+
+def list_message(meta: Json, items: Iterable[bytes]) -> bytes:
+    """The message of any list: ListMeta, and the items' own messages."""
+    info = schemas.load().type("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta")
+    return _bytes(1, encode(info, meta)) + b"".join([_bytes(2, item) for item in items])
+
+
+def metadata_message(meta: Json) -> bytes:
+    """The message of a PartialObjectMetadata."""
+    info = schemas.load().type("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
+    return _bytes(1, encode(info, meta))
+
+
+def watch_frame(kind: str, wrapped: bytes) -> bytes:
+    """One event of a watch: its length in four bytes, then WatchEvent with the object in its envelope."""
+    event = _bytes(1, kind.encode()) + _bytes(2, _bytes(1, wrapped))
+    return len(event).to_bytes(4, "big") + event
 
 
 # -- wire format

@@ -16,8 +16,7 @@ _MANAGER_LIMIT = 128
 
 async def create(scope: Scope, request: Request) -> Reply:
     """201 with the object as stored."""
-    negotiate.check_route(request)
-    form = negotiate.output(request)
+    form = scope.wanted(request)
     negotiate.input_type(request, custom=scope.custom)
     await request.read()
     opts = options.create_options(request.query)

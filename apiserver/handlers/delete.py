@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import orjson
 
-from apiserver import negotiate
 from apiserver.filters.base import Request
 from apiserver.handlers import options
 from apiserver.handlers.scope import Scope
@@ -16,8 +15,7 @@ from serving.reply import Reply
 
 async def delete(scope: Scope, request: Request) -> Reply:
     """200 with the object while it lingers, else with a Status that names it (or, for some kinds, the object)."""
-    negotiate.check_route(request)
-    form = negotiate.output(request)
+    form = scope.wanted(request)
     opts = await options.delete_options(request)
     result, gone = await scope.store.delete(scope.write(request, opts))
     status = 202 if not gone and opts.get("orphanDependents") is False else 200

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from apimachinery import errors
 from apimachinery.errors import ApiError
-from apiserver import negotiate
 from apiserver.filters.base import Request
 from apiserver.handlers import list as list_handler
 from apiserver.handlers import options, selection, transform
@@ -14,8 +13,7 @@ from serving.reply import Reply
 
 async def deletecollection(scope: Scope, request: Request) -> Reply:
     """200 with the list of what was found, as it was before."""
-    negotiate.check_route(request)
-    form = negotiate.output(request)
+    form = scope.wanted(request)
     info = request.info
     query = {name: values for name, values in request.query.items() if name != "watch"}
     wanted = options.list_options(query)

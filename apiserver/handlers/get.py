@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from apimachinery import errors
 from apimachinery.errors import ApiError
-from apiserver import negotiate
 from apiserver.filters.base import Request
 from apiserver.handlers.scope import Scope
 from apiserver.registry import metadata
@@ -16,8 +15,7 @@ from serving.reply import Reply
 
 async def get(scope: Scope, request: Request) -> Reply:
     """200 with the object; 404, or 504 for a resourceVersion that the store has not reached."""
-    negotiate.check_route(request)
-    form = negotiate.output(request)
+    form = scope.wanted(request)
     info = request.info
     if request.raw_query:
         entry = await _with_options(scope, request)

@@ -25,6 +25,7 @@ from apiserver.registry.kind import Obj
 from apiserver.storage.base import Compacted, FutureRevision
 from apiserver.storage.cacher import Listing
 from apiserver.storage.entry import Entry
+from openapi import protobuf
 from serving.reply import SLICE, Reply
 
 _GZIP_FROM = 128 * 1024  # bytes; smaller answers are not worth compressing, as in the original
@@ -34,8 +35,7 @@ _CHUNK = 64  # entries joined at a time
 
 async def list_(scope: Scope, request: Request) -> Reply:
     """200 with a list, or a watch when the query asks for one."""
-    negotiate.check_route(request, stream=True)
-    form = negotiate.output(request)
+    form = scope.wanted(request, stream=True)
     info = request.info
     opts = options.list_options(request.query, force_watch=info.watch_prefix)
     chosen = selection.select(
@@ -57,7 +57,10 @@ async def list_(scope: Scope, request: Request) -> Reply:
 
 
 def rendered(scope: Scope, form: Output, entries: Sequence[Entry], meta: Obj) -> Reply:
-    """A list as YAML or indented JSON."""
+    """A list as YAML, protobuf or indented JSON."""
+    if form.media_type == negotiate.PROTOBUF:
+        message = protobuf.list_message(meta, [scope.message(entry) for entry in entries])
+        return Reply(200, protobuf.write(scope.api_version, scope.kind.list_kind, message), form.media_type)
     items = [_item(scope, entry) for entry in entries]
     document = {"kind": scope.kind.list_kind, "apiVersion": scope.api_version, "metadata": meta, "items": items}
     return scope.reply_object(form, document)

@@ -31,9 +31,8 @@ Change = Callable[[Obj | None], Obj]
 
 async def patch(scope: Scope, request: Request) -> Reply:
     """200 with the object, or 201 when apply created it."""
-    negotiate.check_route(request)
     patch_type = negotiate.patch_type(request, _CUSTOM_TYPES if scope.custom else _TYPES)
-    form = negotiate.output(request)
+    form = scope.wanted(request)
     raw = await request.read()
     opts = options.patch_options(request.query, patch_type)
     applies = patch_type == negotiate.APPLY_PATCH

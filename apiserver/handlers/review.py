@@ -14,8 +14,7 @@ from serving.reply import Reply
 
 async def review(scope: Scope, request: Request) -> Reply:
     """201 with the body and its status filled in."""
-    negotiate.check_route(request)
-    form = negotiate.output(request)
+    form = scope.wanted(request)
     negotiate.input_type(request)
     await request.read()
     opts = options.create_options(request.query)

@@ -23,7 +23,7 @@ from apiserver.negotiate import Output
 from apiserver.registry.kind import Kind, Obj, Subresource
 from apiserver.registry.store import Draft, Result, Store, Write
 from apiserver.storage.entry import Entry
-from openapi import codec
+from openapi import codec, protobuf
 from serving.reply import Reply
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ class Scope:
         # As stored, a body needs only its opening to be an answer in this version.
         self.direct = kind is stored and self.version == kind.storage_version and not decorated
         self._decorated = decorated
-        self.form = ("body", kind.group, self.version)
+        self.body_form = ("body", kind.group, self.version)
+        self.message_form = ("protobuf", kind.group, self.version)
 
     @cached_property
     def type(self) -> TypeInfo:
@@ -95,9 +96,18 @@ class Scope:
 
     # -- objects out
 
+    def wanted(self, request: Request, *, stream: bool = False) -> Output:
+        """The form in which the client wants the answer; 406. stream: the route can also watch.
+
+        Custom resources are not behind the original's router, whose own test and text come first for the others.
+        """
+        if not self.custom:
+            negotiate.check_route(request, stream)
+        return negotiate.output(request, custom=self.custom)
+
     def body(self, entry: Entry) -> bytes:
         """An entry's JSON in this version, without its opening `{"kind":…,"apiVersion":…,`."""
-        return entry.body if self.direct else entry.form(self.form, self._make_body)
+        return entry.body if self.direct else entry.form(self.body_form, self._make_body)
 
     def _make_body(self, entry: Entry) -> bytes:
         return self.encode(self.presented(self.store.decode(entry)))
@@ -133,7 +143,19 @@ class Scope:
             from apiserver.handlers import transform
 
             return transform.single(self, request, form, result, status)
+        if form.media_type == negotiate.PROTOBUF:
+            return Reply(status, self.protobuf(self.message(result)), form.media_type)
         return Reply(status, negotiate.render(self.object_of(result), form), form.media_type)
+
+    def message(self, result: Result) -> bytes:
+        """A result's protobuf message, without envelope; kept while it is hot."""
+        if isinstance(result, Draft):
+            return protobuf.encode(self.type, self.object_of(result))
+        return result.form(self.message_form, lambda entry: protobuf.encode(self.type, self.object_of(entry)))
+
+    def protobuf(self, message: bytes) -> bytes:
+        """An object's message in its envelope."""
+        return protobuf.write(self.api_version, self.kind.kind, message)
 
     def reply_object(self, form: Output, obj: Obj, status: int = 200) -> Reply:
         """An object that is no resource of this scope (a Status, a Scale, a review) in the client's media type."""

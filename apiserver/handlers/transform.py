@@ -18,6 +18,7 @@ from apiserver.negotiate import Output
 from apiserver.registry.kind import Column, Obj
 from apiserver.registry.store import Result
 from apiserver.storage.entry import Entry
+from openapi import protobuf
 from openapi.schemas import TypeInfo
 from serving.reply import Reply
 
@@ -34,7 +35,15 @@ def single(scope: Scope, request: Request, form: Output, result: Result, status:
     if form.kind != "PartialObjectMetadata":
         raise _unsupported(form)
     obj = scope.object_of(result)
-    return _render(form, _partial(form, obj["metadata"]), status)
+    return _metadata_reply(form, obj["metadata"], status)
+
+
+def _metadata_reply(form: Output, meta: Obj, status: int = 200) -> Reply:
+    """PartialObjectMetadata in any media type."""
+    if form.media_type != negotiate.PROTOBUF:
+        return _render(form, _partial(form, meta), status)
+    message = protobuf.metadata_message(meta)
+    return Reply(status, protobuf.write(f"{_META}/{form.version}", "PartialObjectMetadata", message), form.media_type)
 
 
 def collection(scope: Scope, request: Request, form: Output, entries: Sequence[Entry], meta: Obj) -> Reply:
@@ -45,6 +54,10 @@ def collection(scope: Scope, request: Request, form: Output, entries: Sequence[E
         return _render(form, _table(scope, form, rows, meta), 200)
     if form.kind != "PartialObjectMetadataList":
         raise _unsupported(form)
+    if form.media_type == negotiate.PROTOBUF:
+        messages = [protobuf.metadata_message(scope.object_of(entry)["metadata"]) for entry in entries]
+        message = protobuf.list_message(meta, messages)
+        return Reply(200, protobuf.write(f"{_META}/{form.version}", form.kind, message), form.media_type)
     opening = b'{"kind":"PartialObjectMetadata","apiVersion":"%s/%s",' % (_META.encode(), form.version.encode())
     items = [opening + _metadata(scope, entry) + b"}" for entry in entries]
     if form.plain_json:
@@ -70,7 +83,7 @@ def foreign(scope: Scope, request: Request, form: Output, obj: Obj, sheet: Sheet
         return _foreign_table(scope, request, form, [obj], _table_meta(obj["metadata"]), sheet)
     if form.kind != "PartialObjectMetadata":
         raise _unsupported(form)
-    return _render(form, _partial(form, obj["metadata"]), 200)
+    return _metadata_reply(form, obj["metadata"])
 
 
 def foreign_list(scope: Scope, request: Request, form: Output, objects: Sequence[Obj], sheet: Sheet) -> Reply:
@@ -117,6 +130,8 @@ def lines(scope: Scope, request: Request, form: Output) -> Lines:
     if form.kind != "PartialObjectMetadata":
         raise _unsupported(form)
     api_version = f"{_META}/{form.version}"
+    if form.media_type == negotiate.PROTOBUF:
+        return _metadata_frames(scope, api_version)
     opening = b'","object":{"kind":"PartialObjectMetadata","apiVersion":"%s",' % api_version.encode()
 
     def make(kind: str, entry: Entry) -> bytes:
@@ -127,7 +142,21 @@ def lines(scope: Scope, request: Request, form: Output) -> Lines:
         document = {**obj, "metadata": watch_handler.bookmark_metadata(revision, initial)}
         return b'{"type":"BOOKMARK","object":' + orjson.dumps(document) + b"}\n"
 
-    return Lines(("metadata", form.version, scope.form), make, bookmark)
+    return Lines(("metadata", form.version, scope.body_form), make, bookmark)
+
+
+def _metadata_frames(scope: Scope, api_version: str) -> Lines:
+    """Events of a metadata watch in protobuf."""
+
+    def frame(kind: str, meta: Obj) -> bytes:
+        wrapped = protobuf.write(api_version, "PartialObjectMetadata", protobuf.metadata_message(meta))
+        return protobuf.watch_frame(kind, wrapped)
+
+    return Lines(
+        ("metadata frames", api_version, scope.body_form),
+        lambda kind, entry: frame(kind, scope.object_of(entry)["metadata"]),
+        lambda revision, initial: frame("BOOKMARK", watch_handler.bookmark_metadata(revision, initial)),
+    )
 
 
 def _table_lines(scope: Scope, request: Request, form: Output) -> Lines:
@@ -146,7 +175,7 @@ def _table_lines(scope: Scope, request: Request, form: Output) -> Lines:
         return orjson.dumps({"type": "BOOKMARK", "object": table}) + b"\n"
 
     return Lines(
-        ("table", include, form.version, scope.form),
+        ("table", include, form.version, scope.body_form),
         lambda kind, entry: line(kind, entry, False),
         bookmark,
         lambda kind, entry: line(kind, entry, True),
@@ -155,7 +184,7 @@ def _table_lines(scope: Scope, request: Request, form: Output) -> Lines:
 
 def _metadata(scope: Scope, entry: Entry) -> bytes:
     """`"metadata":{…}` of an entry, kept while it is hot."""
-    return entry.form(("metadata", scope.form), lambda made: _cut(scope.body(made)))
+    return entry.form(("metadata", scope.body_form), lambda made: _cut(scope.body(made)))
 
 
 def _cut(body: bytes) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import orjson
 
 from apimachinery import times
-from apiserver import negotiate
 from apiserver.authz.base import Attributes as Question
 from apiserver.authz.base import forbidden
 from apiserver.filters.base import Request
@@ -19,8 +18,7 @@ from serving.reply import Reply
 
 async def update(scope: Scope, request: Request) -> Reply:
     """200 with the object, or 201 when the kind lets PUT create."""
-    negotiate.check_route(request)
-    form = negotiate.output(request)
+    form = scope.wanted(request)
     await request.read()
     opts = options.update_options(request.query)
     obj = await scope.decode(request, opts)

@@ -25,6 +25,7 @@ from apiserver.negotiate import Output
 from apiserver.storage.base import Compacted, FutureRevision
 from apiserver.storage.entry import Entry
 from apiserver.storage.watch import Watch, WatchExpired
+from openapi import protobuf
 from serving.reply import Reply, Stream, StreamReply
 
 _MIN_TIMEOUT = 1800.0  # seconds; a watch without timeoutSeconds ends after one to two times this, at random
@@ -45,7 +46,7 @@ class Lines:
 
 async def watch(scope: Scope, request: Request, form: Output, opts: ListOptions, chosen: Selection) -> Reply:
     """200 and events until the time is up, the client leaves or the server ends."""
-    if form.media_type != negotiate.JSON:
+    if form.media_type == negotiate.YAML:
         raise errors.not_acceptable(negotiate.STREAM_TYPES)
     revision = list_handler.parse_list_revision(opts.resource_version) if opts.resource_version else 0
     send_initial = opts.send_initial
@@ -53,6 +54,9 @@ async def watch(scope: Scope, request: Request, form: Output, opts: ListOptions,
         send_initial = True
     if send_initial and revision:
         await get_handler.fresh(scope, revision)
+    websocket = request.headers.get("Upgrade", "").lower() == "websocket"
+    if websocket and form.media_type == negotiate.PROTOBUF:
+        form = negotiate.DEFAULT  # its messages are text
     lines = lines_of(scope, request, form)
     clock = scope.server.clock
     seconds = float(opts.timeout) if opts.timeout else _MIN_TIMEOUT * (1 + random.random())
@@ -75,31 +79,37 @@ async def watch(scope: Scope, request: Request, form: Output, opts: ListOptions,
         )
 
     async def produce(stream: Stream) -> None:
-        await _run(begin, stream.write, revision)
+        await _run(begin, stream.write, revision, form)
 
-    if request.headers.get("Upgrade", "").lower() == "websocket":
+    if websocket:
         from apiserver.handlers import watch_websocket
 
-        return watch_websocket.reply(lambda send: _run(begin, send, revision))
-    return StreamReply(produce, content_type=negotiate.JSON)
+        return watch_websocket.reply(lambda send: _run(begin, send, revision, form))
+    binary = form.media_type == negotiate.PROTOBUF
+    return StreamReply(produce, content_type=negotiate.STREAM_TYPES[1] if binary else negotiate.JSON)
 
 
-async def _run(begin: Callable[[], Awaitable[Watch]], send: Callable[[bytes], Awaitable[None]], revision: int) -> None:
+async def _run(
+    begin: Callable[[], Awaitable[Watch]], send: Callable[[bytes], Awaitable[None]], revision: int, form: Output
+) -> None:
     """Send events until the watch is over."""
     try:
         with await begin() as cursor:
             while data := await cursor.next():
                 await send(data)
     except WatchExpired:
-        await send(error_line(errors.expired("too old resource version: the watch has fallen behind")))
+        await send(_error(form, errors.expired("too old resource version: the watch has fallen behind")))
     except Compacted as error:
         text = f"too old resource version: {revision} ({error.compacted})"
-        await send(error_line(errors.expired(text)))
+        await send(_error(form, errors.expired(text)))
     except FutureRevision as error:
-        await send(error_line(get_handler.too_large_revision(error.revision, error.current)))
+        await send(_error(form, get_handler.too_large_revision(error.revision, error.current)))
 
 
-def error_line(error: ApiError) -> bytes:
+def _error(form: Output, error: ApiError) -> bytes:
+    """An ERROR event."""
+    if form.media_type == negotiate.PROTOBUF:
+        return protobuf.watch_frame("ERROR", negotiate.to_protobuf(error.to_status()))
     return b'{"type":"ERROR","object":' + orjson.dumps(error.to_status()) + b"}\n"
 
 
@@ -109,6 +119,12 @@ def lines_of(scope: Scope, request: Request, form: Output) -> Lines:
         from apiserver.handlers import transform
 
         return transform.lines(scope, request, form)
+    if form.media_type == negotiate.PROTOBUF:
+        return Lines(
+            scope.message_form,
+            lambda kind, entry: protobuf.watch_frame(kind, scope.protobuf(scope.message(entry))),
+            lambda revision, initial: protobuf.watch_frame("BOOKMARK", _protobuf_bookmark(scope, revision, initial)),
+        )
     opening, body = scope.opening, scope.body
     starts = {name: b'{"type":"%s","object":' % name.encode() + opening for name in ("ADDED", "MODIFIED", "DELETED")}
     if scope.direct:
@@ -121,7 +137,7 @@ def lines_of(scope: Scope, request: Request, form: Output) -> Lines:
         def make(kind: str, entry: Entry) -> bytes:
             return b"".join((starts[kind], body(entry), b"}\n"))
 
-    return Lines(scope.form, make, lambda revision, initial: _bookmark(scope, revision, initial))
+    return Lines(scope.body_form, make, lambda revision, initial: _bookmark(scope, revision, initial))
 
 
 def bookmark_metadata(revision: int, initial: bool) -> dict[str, object]:
@@ -129,6 +145,10 @@ def bookmark_metadata(revision: int, initial: bool) -> dict[str, object]:
     if initial:
         meta["annotations"] = {_INITIAL_EVENTS_END: "true"}
     return meta
+
+
+def _protobuf_bookmark(scope: Scope, revision: int, initial: bool) -> bytes:
+    return scope.protobuf(protobuf.encode(scope.type, {"metadata": bookmark_metadata(revision, initial)}))
 
 
 def _bookmark(scope: Scope, revision: int, initial: bool) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from openapi import protobuf, schemas
 from tests.support.apiserver import MERGE, Api, running
 
 CMS = "/api/v1/namespaces/default/configmaps"
@@ -289,3 +290,66 @@ async def test_all_watches_end_with_the_server(api: Api) -> None:
         await asyncio.wait_for(api.server.end(), 3)
         assert await one.ended()
         assert await two.ended()
+
+
+# -- protobuf
+
+
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+
+
+def decoded(raw: bytes) -> tuple[str, dict[str, Any]]:
+    """(kind, object) of a protobuf answer."""
+    api_version, kind, body = protobuf.read(raw)
+    return kind, protobuf.decode(schemas.load().type(f"{api_version}/{kind}"), body)
+
+
+async def test_objects_lists_and_errors_in_protobuf(api: Api) -> None:
+    made = await make(api, "a", app="x")
+    headers = {"Accept": PROTOBUF}
+    one = await api.ask("GET", f"{CMS}/a", headers=headers)
+    assert one.headers["Content-Type"] == PROTOBUF
+    kind, obj = decoded(one.raw)
+    assert kind == "ConfigMap"
+    assert obj["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+    assert (obj["data"], obj["metadata"]["labels"]) == (made["data"], made["metadata"]["labels"])
+    kind, many = decoded((await api.ask("GET", CMS, headers=headers)).raw)
+    assert (kind, names(many)) == ("ConfigMapList", ["a"])
+    assert int(many["metadata"]["resourceVersion"]) > 0
+    missing = await api.ask("GET", f"{CMS}/none", headers=headers)
+    kind, status = decoded(missing.raw)
+    assert (missing.code, kind, status["reason"], status["code"]) == (404, "Status", "NotFound", 404)
+    kind, groups = decoded((await api.ask("GET", "/apis", headers=headers)).raw)
+    assert kind == "APIGroupList"
+    assert {group["name"] for group in groups["groups"]} >= {"apps", "batch"}
+
+
+async def test_an_object_is_created_in_protobuf(api: Api) -> None:
+    info = schemas.load().type("v1/ConfigMap")
+    body = protobuf.write("v1", "ConfigMap", protobuf.encode(info, {"metadata": {"name": "p"}, "data": {"k": "v"}}))
+    made = await api.ask(
+        "POST", CMS, body, headers={"Content-Type": PROTOBUF, "Accept": f"{PROTOBUF},application/json"}
+    )
+    assert (made.code, made.headers["Content-Type"]) == (201, PROTOBUF)
+    assert (await api.get(f"{CMS}/p")).body["data"] == {"k": "v"}
+
+
+async def test_a_watch_in_protobuf(api: Api) -> None:
+    async with api.watch(CMS, accept=f"{PROTOBUF};stream=watch") as events:
+        assert events.response.headers["Content-Type"] == f"{PROTOBUF};stream=watch"
+        await make(api, "a")
+        content = events.response.content
+        size = int.from_bytes(await asyncio.wait_for(content.readexactly(4), 10), "big")
+        event = await content.readexactly(size)
+        assert event.startswith(b"\n\x05ADDED\x12")
+        kind, obj = decoded(event[event.index(protobuf.MAGIC) :])
+        assert (kind, obj["metadata"]["name"]) == ("ConfigMap", "a")
+
+
+async def test_tables_are_never_protobuf(api: Api) -> None:
+    await make(api, "a")
+    accept = f"{PROTOBUF};as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1;g=meta.k8s.io"
+    assert (await api.ask("GET", CMS, headers={"Accept": accept})).body["kind"] == "Table"
+    metadata = f"{PROTOBUF};as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+    answer = await api.ask("GET", CMS, headers={"Accept": metadata})
+    assert protobuf.read(answer.raw)[:2] == ("meta.k8s.io/v1", "PartialObjectMetadataList")

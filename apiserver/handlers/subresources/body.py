@@ -27,8 +27,7 @@ class Posted:
 
 async def read(scope: Scope, request: Request, expected: Expected, *, schema: str = "") -> Posted:
     """Decode the body of a POST to a subresource. schema: the type's name when it is not <apiVersion>/<kind>."""
-    negotiate.check_route(request)
-    form = negotiate.output(request)
+    form = scope.wanted(request)
     media_type = negotiate.input_type(request)
     raw = await request.read()
     opts = options.create_options(request.query)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from apimachinery import errors
-from apiserver import negotiate
 from apiserver.filters.base import Request
 from apiserver.handlers import transform
 from apiserver.handlers.scope import Scope
@@ -25,8 +24,7 @@ def _sheet(scope: Scope) -> transform.Sheet:
 
 
 async def list_(scope: Scope, request: Request) -> Reply:
-    negotiate.check_route(request)
-    form = negotiate.output(request)
+    form = scope.wanted(request)
     items = _statuses(scope)
     if form.kind:
         return transform.foreign_list(scope, request, form, items, _sheet(scope))
@@ -38,8 +36,7 @@ async def list_(scope: Scope, request: Request) -> Reply:
 
 
 async def get(scope: Scope, request: Request) -> Reply:
-    negotiate.check_route(request)
-    form = negotiate.output(request)
+    form = scope.wanted(request)
     for item in _statuses(scope):
         if item["metadata"]["name"] == request.info.name:
             if form.kind:

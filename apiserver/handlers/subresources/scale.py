@@ -37,16 +37,14 @@ _PATCHES = (negotiate.JSON_PATCH, negotiate.MERGE_PATCH, negotiate.STRATEGIC_PAT
 
 async def get(scope: Scope, request: Request) -> Reply:
     """200 with the Scale."""
-    negotiate.check_route(request)
-    form = negotiate.output(request)
+    form = scope.wanted(request)
     entry = await scope.store.get(request.info.namespace, request.info.name)
     return _reply(scope, request, form, entry)
 
 
 async def update(scope: Scope, request: Request) -> Reply:
     """200 with the Scale after a PUT."""
-    negotiate.check_route(request)
-    form = negotiate.output(request)
+    form = scope.wanted(request)
     opts = options.update_options(request.query)
     media_type = negotiate.input_type(request)
     raw = await request.read()
@@ -65,9 +63,8 @@ async def update(scope: Scope, request: Request) -> Reply:
 
 async def patch(scope: Scope, request: Request) -> Reply:
     """200 with the Scale after a PATCH of any kind."""
-    negotiate.check_route(request)
     patch_type = negotiate.patch_type(request, _PATCHES)
-    form = negotiate.output(request)
+    form = scope.wanted(request)
     raw = await request.read()
     opts = options.patch_options(request.query, patch_type)
     now = times.now(scope.server.clock)
