@@ -105,6 +105,24 @@ class FileToken:
         return False
 
 
+class _Reachability:
+    """Whether the server answers: told in the log when that changes, not at every request."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._lost = False
+
+    def lost(self, error: Exception) -> None:
+        if not self._lost:
+            self._lost = True
+            log.warning("the API server at %s cannot be reached: %s", self._server, error)
+
+    def found(self) -> None:
+        if self._lost:
+            self._lost = False
+            log.info("the API server at %s answers again", self._server)
+
+
 class Client:
     """A connection pool to one API server. Use as an async context manager; safe for any number of tasks.
 
@@ -119,6 +137,7 @@ class Client:
         self._credentials = credentials
         self._headers = {"User-Agent": user_agent}
         self._slots = asyncio.Semaphore(max_in_flight)
+        self._reachability = _Reachability(credentials.server)
         self._tls: ssl.SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
         self._tokens: TokenSource | None = None
@@ -402,7 +421,9 @@ class Client:
                     server_hostname=self._credentials.server_name,
                 )
             except aiohttp.ClientError as error:
+                self._reachability.lost(error)
                 raise Unreachable(f"{method} {self.server}{path}: {error}") from error
+            self._reachability.found()
             if response.status < 300:
                 return response
             if response.status == 401 and attempt == 0 and self._tokens is not None and self._tokens.rejected():

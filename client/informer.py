@@ -217,9 +217,11 @@ class Informer:
             await backoff.wait()
 
     def _failed(self, error: Exception) -> None:
+        # That the server is away the client tells once; informers need not repeat it.
+        quiet = isinstance(error, Unreachable) or getattr(error, "code", 0) == 410
         repeated = self.last_error is not None and str(self.last_error) == str(error)
         self.last_error = error
-        level = logging.DEBUG if repeated or getattr(error, "code", 0) == 410 else logging.WARNING
+        level = logging.DEBUG if quiet or repeated else logging.WARNING
         log.log(level, "list and watch of %s: %s", self.resource.group_resource, error)
 
     async def _list(self) -> None:

@@ -68,8 +68,6 @@ def cluster_roles() -> list[Obj]:
         out.append({**role, **rest})
     for name, rules in data.CONTROLLER_ROLES.items():
         out.append(_object("ClusterRole", f"system:controller:{name}", rules=parse_rules(rules)))
-    shared = [rule for rules in data.CONTROLLER_ROLES.values() for rule in parse_rules(rules)]
-    out.append(_object("ClusterRole", data.SHARED_ROLE, rules=_unique(shared)))
     for name in ("view", "edit", "admin"):  # each may gather the one before
         _gather(next(role for role in out if role["metadata"]["name"] == name), out)
     return out
@@ -109,8 +107,8 @@ def _binding(kind: str, name: str, namespace: str, role_kind: str, role: str, su
 
 
 def cluster_role_bindings() -> list[Obj]:
-    bound = {**data.CLUSTER_BINDINGS, data.SHARED_ROLE: f"user:{data.SHARED_USER}"}
-    return [_binding("ClusterRoleBinding", name, "", "ClusterRole", name, to) for name, to in bound.items()]
+    bound = data.CLUSTER_BINDINGS.items()
+    return [_binding("ClusterRoleBinding", name, "", "ClusterRole", name, to) for name, to in bound]
 
 
 def roles() -> list[Obj]:

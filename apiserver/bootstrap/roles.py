@@ -537,8 +537,3 @@ BINDINGS: dict[tuple[str, str], tuple[str, str]] = {
         )
     },
 }
-
-# Our controllers share the credentials of system:kube-controller-manager (as kube-controller-manager does without
-# --use-service-account-credentials), so that user holds the rights of all controllers.
-SHARED_ROLE = "steersman:kube-controller-manager"
-SHARED_USER = "system:kube-controller-manager"
