@@ -74,6 +74,7 @@ class Server:
     type_of: Callable[[Kind, str], TypeInfo]
     managers_of: Callable[[Scope], FieldManager]
     columns: ColumnDefinitions
+    min_watch_seconds: float  # a watch without timeoutSeconds ends after one to two times this, at random
     store_of: Callable[[str, str], Store]
     scope_of: Callable[[str, str, str, str], Scope]
 

@@ -101,6 +101,7 @@ class ApiServer:
             type_of=_type_of,
             managers_of=_managers_of,
             columns=self.columns,
+            min_watch_seconds=float(config.min_request_timeout),
             store_of=lambda group, plural: self.registry.stores[group, plural],
             scope_of=self._scope_of,
         )
@@ -124,6 +125,8 @@ class ApiServer:
     def add_kind(self, kind: Kind, *, custom: bool = False) -> Store:
         """Serve a kind in all its versions. For a custom resource the caller then awaits `store.cache.start()`."""
         store = self.registry.add(kind) if kind.stored else Store(kind, cast("Cacher", None), self.environment)
+        if kind.ttl:
+            store.ttl = self.config.event_ttl
         self.discovery.add(kind)
         for name in kind.versions:
             self._route(routing.routes_of(self.server, kind, name, store, custom=custom))

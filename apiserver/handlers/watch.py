@@ -28,7 +28,6 @@ from apiserver.storage.watch import Watch, WatchExpired
 from openapi import protobuf
 from serving.reply import Reply, Stream, StreamReply
 
-_MIN_TIMEOUT = 1800.0  # seconds; a watch without timeoutSeconds ends after one to two times this, at random
 _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 Line = Callable[[str, Entry], bytes]
@@ -59,7 +58,7 @@ async def watch(scope: Scope, request: Request, form: Output, opts: ListOptions,
         form = negotiate.DEFAULT  # its messages are text
     lines = lines_of(scope, request, form)
     clock = scope.server.clock
-    seconds = float(opts.timeout) if opts.timeout else _MIN_TIMEOUT * (1 + random.random())
+    seconds = float(opts.timeout) if opts.timeout else scope.server.min_watch_seconds * (1 + random.random())
     namespace = request.info.namespace or chosen.namespace
 
     async def begin() -> Watch:

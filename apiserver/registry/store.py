@@ -101,6 +101,7 @@ class Store:
         self.cache = cache
         self.environment = environment
         self.clock = environment.clock
+        self.ttl = kind.ttl  # seconds until an object is removed; 0: never
         self._opening = orjson.dumps({"kind": kind.kind, "apiVersion": kind.api_version()})[:-1] + b","
         self._indexed = bool(kind.selectable_fields({"metadata": {}}))
         self._separate_status = any(sub.name == "status" for sub in kind.subresources)
@@ -469,10 +470,10 @@ class Store:
         body = orjson.dumps(document)[1:]
         fields = self.kind.selectable_fields(obj) if self._indexed else {}
         labels = meta.get("labels") or {}
-        version, ttl = self.kind.storage_version, self.kind.ttl
+        version = self.kind.storage_version
         if if_revision:
-            return await self.cache.update(key, version, body, if_revision, labels, fields, ttl=ttl)
-        return await self.cache.create(key, version, body, labels, fields, ttl=ttl)
+            return await self.cache.update(key, version, body, if_revision, labels, fields, ttl=self.ttl)
+        return await self.cache.create(key, version, body, labels, fields, ttl=self.ttl)
 
     # -- helpers
 
@@ -498,7 +499,7 @@ class Store:
             name = obj["metadata"].get("name") or ""
         return Attributes(
             operation=operation,
-            group=kind.group,
+            group=write.group,
             version=write.version,
             plural=kind.plural,
             subresource=write.subresource,

@@ -210,3 +210,10 @@ def cidr_warnings(path: str, value: str) -> list[str]:
     if not warnings and isinstance(network, IPv6Network) and str(network) != value:
         warnings.append(f"{path}: IPv6 CIDR value {quoted} should be in RFC 5952 canonical format ({canonical})")
     return warnings
+
+
+@lru_cache(maxsize=16384)
+def is_plain(value: str, family: str) -> bool:
+    """Nothing can be said against the address as an endpoint's. family: "IPv4" or "IPv6"."""
+    fits = parse(value) is not None and is_ipv6(value) == (family == "IPv6")
+    return fits and not (legacy_ip("", value) or endpoint_ip("", value) or ip_warnings("", value))

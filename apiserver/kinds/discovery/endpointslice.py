@@ -71,6 +71,7 @@ class EndpointSlice(Kind):
             text
             for i, endpoint in enumerate(obj.get("endpoints") or ())
             for j, address in enumerate(endpoint.get("addresses") or ())
+            if not ips.is_plain(address, kind or "")
             for text in ips.ip_warnings(f"endpoints[{i}].addresses[{j}]", address)
         ]
 
@@ -101,7 +102,8 @@ def _endpoint(endpoint: Obj, kind: str, path: str, known: set[str]) -> list[Fiel
     elif len(addresses) > _MAX_ADDRESSES:
         errors.append(field.too_many(path + ".addresses", len(addresses), _MAX_ADDRESSES))
     for position, address in enumerate(addresses):
-        errors += _address(address, kind, path + ".addresses", position, known)
+        if not ips.is_plain(address, kind):
+            errors += _address(address, kind, path + ".addresses", position, known)
     if (node := endpoint.get("nodeName")) is not None:
         errors += [field.invalid(path + ".nodeName", node, text) for text in names.dns_subdomain(node)]
     topology = endpoint.get("deprecatedTopology") or {}
