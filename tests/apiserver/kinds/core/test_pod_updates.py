@@ -142,7 +142,7 @@ def test_deadlines_only_shorten(now: Any, error: str) -> None:
 
 
 def test_a_negative_grace_may_become_one() -> None:
-    old = made(**{"spec.terminationGracePeriodSeconds": -5})
+    old = changed(made(), {"spec.terminationGracePeriodSeconds": -5})
     assert tester.update(changed(POD_OBJECT, {"spec.terminationGracePeriodSeconds": 1}), old).errors == []
 
 
