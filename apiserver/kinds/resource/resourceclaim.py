@@ -7,7 +7,7 @@ from typing import Any
 from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells, strategy
-from apiserver.kinds.resource import claims
+from apiserver.kinds.resource import admin, claims
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
 from apiserver.validation import meta
 
@@ -29,6 +29,13 @@ class ResourceClaim(Kind):
 
     def default(self, obj: Obj, version: str) -> None:
         claims.default_claim(obj.get("spec") or {})
+
+    async def begin_create(self, ctx: Ctx, obj: Obj) -> None:
+        await admin.check_requests(ctx, self, obj, obj.get("spec") or {})
+
+    async def begin_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        if ctx.subresource == "status":
+            await admin.check_allocation(ctx, self, obj, old)
 
     def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
         if ctx.subresource == "status":

@@ -8,7 +8,7 @@ from apimachinery import field
 from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells
-from apiserver.kinds.resource import claims
+from apiserver.kinds.resource import admin, claims
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Ctx, Kind, Obj
 from apiserver.validation import labels, meta
 
@@ -27,6 +27,9 @@ class ResourceClaimTemplate(Kind):
 
     def default(self, obj: Obj, version: str) -> None:
         claims.default_claim((obj.get("spec") or {}).get("spec") or {})
+
+    async def begin_create(self, ctx: Ctx, obj: Obj) -> None:
+        await admin.check_requests(ctx, self, obj, (obj.get("spec") or {}).get("spec") or {})
 
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
         spec = obj.get("spec") or {}

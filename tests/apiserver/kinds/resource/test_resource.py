@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from apimachinery.errors import ApiError
 from apiserver.kinds.resource.deviceclass import DeviceClass
 from apiserver.kinds.resource.resourceclaim import ResourceClaim
 from apiserver.kinds.resource.resourceclaimtemplate import ResourceClaimTemplate
 from apiserver.kinds.resource.resourceslice import ResourceSlice
 from tests.support.kindtest import KindTester, changed
+from tests.support.reader import MemoryObjects
 
 CLAIM: dict[str, Any] = {
     "metadata": {"name": "c"},
@@ -91,6 +93,20 @@ def test_allocation_comes_before_use() -> None:
     assert outcome.errors == []
     moved = changed(allocated, {"status.allocation.devices.results[0].device": "d1"})
     assert claims.update(moved, outcome.obj, subresource="status").errors[0].startswith("status.allocation: ")
+
+
+def test_admin_access_is_for_namespaces_that_have_the_label() -> None:
+    wanted = changed(CLAIM, {f"{REQUEST}.exactly.adminAccess": True})
+    namespaces = MemoryObjects()
+    namespaces.put("", "namespaces", {"metadata": {"name": "ns"}})
+    tester = KindTester(ResourceClaim(), objects=namespaces)
+    with pytest.raises(ApiError) as refused:
+        tester.create(wanted)
+    text = "admin access to devices requires the `resource.kubernetes.io/admin-access: true` label on the containing namespace"
+    assert refused.value.message.endswith(f"{REQUEST}.adminAccess: Forbidden: {text}")
+    label = {"resource.kubernetes.io/admin-access": "true"}
+    namespaces.put("", "namespaces", {"metadata": {"name": "ns", "labels": label}})
+    assert tester.create(wanted).errors == []
 
 
 @pytest.mark.parametrize(
