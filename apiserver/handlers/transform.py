@@ -50,7 +50,8 @@ def collection(scope: Scope, request: Request, form: Output, entries: Sequence[E
     """A list as a Table or as PartialObjectMetadataList."""
     if form.kind == "Table":
         include = include_object(request)
-        rows = [_row(scope, form, include, scope.object_of(entry)) for entry in entries]
+        objects = scope.kind.in_table_order([scope.object_of(entry) for entry in entries])
+        rows = [_row(scope, form, include, obj) for obj in objects]
         return _render(form, _table(scope, form, rows, meta), 200)
     if form.kind != "PartialObjectMetadataList":
         raise _unsupported(form)

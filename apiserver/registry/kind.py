@@ -331,6 +331,10 @@ class Kind:
         created = obj["metadata"].get("creationTimestamp")
         return [obj["metadata"].get("name", ""), created or times.format_time(0)]
 
+    def in_table_order(self, objects: list[Obj]) -> list[Obj]:
+        """The objects of a list in the order in which a Table shows them."""
+        return objects
+
     def row_conditions(self, obj: Obj) -> list[Obj]:
         """Conditions of a table row (metav1.TableRowCondition)."""
         return []

@@ -33,6 +33,12 @@ class FlowSchema(Kind):
         Column("MissingPL", description="references a broken or non-existent PriorityLevelConfiguration"),
     )
 
+    def in_table_order(self, objects: list[Obj]) -> list[Obj]:
+        """As they are matched: by precedence, then by name."""
+        return sorted(
+            objects, key=lambda o: ((o.get("spec") or {}).get("matchingPrecedence", 0), o["metadata"]["name"])
+        )
+
     def cells(self, obj: Obj, clock: Clock) -> list[Any]:
         spec = obj.get("spec") or {}
         method = spec.get("distinguisherMethod")
