@@ -31,6 +31,7 @@ Obj = dict[str, Any]
 Tell = Callable[[str, str, str], None]
 """(Normal | Warning, reason, message) -> an event about the container."""
 
+_SAY_SOON, _SAY_AGAIN = 1.0, 10.0  # seconds
 _COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|[-]+)[a-z0-9]+)*"
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _DOMAIN = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
@@ -178,7 +179,7 @@ class ImagePuller:
             tell("Normal", "BackOff", message)
             if key in self._last_error:
                 message = f"{message}: ErrImagePull: {self._last_error[key]}"
-            raise PullFailure("ImagePullBackOff", message, left)
+            raise PullFailure("ImagePullBackOff", message, min(left, _SAY_AGAIN))
         tell("Normal", "Pulling", f"Pulling image {quoted}")
         asked = self._clock.monotonic()
         try:
@@ -191,7 +192,8 @@ class ImagePuller:
             tell("Warning", "Failed", f"Failed to pull image {quoted}: {text}")
             self._backoff.failed(key, self._clock.time())
             self._last_error[key] = text
-            raise PullFailure("ErrImagePull", text, self._backoff.delay(key)) from None
+            # Looked at again soon, to say that it waits now; the next try comes when the backoff is over.
+            raise PullFailure("ErrImagePull", text, min(_SAY_SOON, self._backoff.delay(key))) from None
         ended = self._clock.monotonic()
         self._backoff.forget(key)
         self._last_error.pop(key, None)

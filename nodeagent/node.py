@@ -138,15 +138,16 @@ class Node:
 
     async def register(self) -> None:
         """Make the Node, or adopt one that is there. Retried until the API answers."""
+        told = ""
         while True:
             status = await self.look()
             try:
                 await self._register(status)
                 return
-            except (Unreachable, TimeoutError) as error:
-                log.debug("registering node: %s", error)
-            except ApiError as error:
-                log.warning("unable to register node %s with API server: %s", self.facts.name, error)
+            except (ApiError, Unreachable, TimeoutError) as error:
+                if str(error) != told:
+                    log.warning("unable to register node %s with API server: %s", self.facts.name, error)
+                told = str(error)
             await self._clock.sleep(_RETRY)
 
     async def _register(self, status: Obj) -> None:

@@ -101,8 +101,8 @@ def _add_addresses(pod: Obj, state: PodState, facts: Facts, status: Obj) -> None
     ips: Sequence[str] = ready.ips if ready else ()
     if podspec.host_network(pod):
         ips = facts.host_ips
-    elif not ips and (facts.terminal or meta.deleting(pod) or not state.sandboxes):
-        # Keep telling the address that the pod had until it is gone, as the original's cache does.
+    elif ready is None:
+        # Without a sandbox that is alive, the address the pod had is still what it is known by.
         ips = [entry["ip"] for entry in facts.old.get("podIPs") or ()]
     if ips:
         status["podIP"] = ips[0]

@@ -64,6 +64,7 @@ def prepare(instance: str, ranges: Ranges, state_file: Path) -> None:
         _enable_forwarding(version)
     _make_bridge(instance)
     _masquerade(instance, ranges)
+    _let_through(instance)
 
 
 def _refuse_taken(instance: str, ranges: Ranges) -> None:
@@ -142,6 +143,32 @@ def _masquerade(instance: str, ranges: Ranges) -> None:
         log.warning("pods cannot reach addresses outside the cluster: %s", error)
 
 
+def _forward_rules(instance: str) -> list[tuple[str, ...]]:
+    name = cni.bridge_name(instance)
+    tail = ("-m", "comment", "--comment", cni.network_name(instance), "-j", "ACCEPT")
+    return [("FORWARD", "-i", name, *tail), ("FORWARD", "-o", name, *tail)]
+
+
+def _let_through(instance: str) -> None:
+    """Where somebody (Docker does) has the host drop what it is to forward, let the pods' packets through."""
+    if shutil.which("iptables", path=_PATH) is None:
+        return
+    if "-P FORWARD DROP" not in _run("iptables", "-S", "FORWARD", check=False):
+        return
+    listed = _run("iptables", "-S", "FORWARD", check=False)
+    for rule in _forward_rules(instance):
+        if f"{rule[1]} {rule[2]} " not in listed:
+            _run("iptables", "-I", *rule)
+
+
+def _stop_letting_through(instance: str) -> None:
+    if shutil.which("iptables", path=_PATH) is None:
+        return
+    if cni.bridge_name(instance) in _run("iptables", "-S", "FORWARD", check=False):
+        for rule in _forward_rules(instance):
+            _run("iptables", "-D", *rule, check=False)
+
+
 def default_mtu() -> int:
     """MTU of the interface with the default route, 0 when there is none: pods must not send larger packets."""
     try:
@@ -176,6 +203,7 @@ def cleanup(instance: str, state_file: Path) -> None:
     ):
         if shutil.which(command[0], path=_PATH):
             _run(*command, check=False)
+    _stop_letting_through(instance)
     # State files of all clusters lie side by side: RUN/<instance>/network.json.
     others = [path for path in state_file.parent.parent.glob(f"*/{state_file.name}") if path != state_file]
     needed = {cidr for path in others for cidr in _recorded(path)}

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import ssl
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -358,6 +361,54 @@ def test_an_ephemeral_container(cluster: Cluster, pods: Pods) -> None:
     cluster.out("debug", name, f"--image={IMAGE}", "--target=c", "-c", "dbg", "--", "sh", "-c", "ps; echo here")
     pods.state(name, lambda e: "terminated" in e["state"], "ephemeralContainerStatuses")
     assert "here" in cluster.out("logs", name, "-c", "dbg")
+
+
+def test_attaching(cluster: Cluster, pods: Pods) -> None:
+    reads = one("sh", "-c", "read line; echo got $line; sleep 1", stdin=True, stdinOnce=True)
+    name = pods.create("attached", reads, restartPolicy="Never")
+    pods.phase(name, "Running")
+    assert "got it" in cluster.out("attach", "-i", name, stdin="it\n")
+
+
+def test_the_nodes_own_api(cluster: Cluster, pods: Pods) -> None:
+    name = pods.create("measured", one())
+    pods.ready(name)
+    proxy = f"/api/v1/nodes/{pods.node}/proxy"
+    assert cluster.out("get", "--raw", f"{proxy}/healthz") == "ok"
+    assert name in [p["metadata"]["name"] for p in json.loads(cluster.out("get", "--raw", f"{proxy}/pods"))["items"]]
+    summary = json.loads(cluster.out("get", "--raw", f"{proxy}/stats/summary"))
+    (mine,) = [p for p in summary["pods"] if p["podRef"]["name"] == name]
+    assert mine["containers"][0]["memory"]["workingSetBytes"] > 0
+    assert f'pod="{name}"' in cluster.out("get", "--raw", f"{proxy}/metrics/resource")
+    assert "kubelet_running_pods" in cluster.out("get", "--raw", f"{proxy}/metrics")
+    port = cluster.get("nodes")["items"][0]["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"]
+
+    def ask(token: str = "") -> tuple[int, str]:
+        context = ssl.create_default_context(cafile=str(cluster.data_dir / "pki" / "ca.crt"))
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = urllib.request.Request(f"https://127.0.0.1:{port}/pods", headers=headers)
+        try:
+            with urllib.request.urlopen(request, context=context) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    assert ask() == (401, "Unauthorized\n")
+    assert ask("nonsense") == (401, "Unauthorized\n")
+    token = cluster.out("create", "token", "default").strip()
+    code, text = ask(token)
+    assert code == 403
+    assert text.startswith("Forbidden (user=system:serviceaccount:default:default, verb=get, resource=nodes")
+    cluster.out(
+        "create",
+        "clusterrolebinding",
+        "peek",
+        "--clusterrole=system:kubelet-api-admin",
+        "--serviceaccount=default:peek",
+    )
+    cluster.out("create", "serviceaccount", "peek")
+    assert ask(cluster.out("create", "token", "peek").strip())[0] == 200
 
 
 def test_a_restarted_agent_leaves_containers_alone(cluster: Cluster, pods: Pods) -> None:

@@ -177,6 +177,31 @@ def test_a_runtime_that_is_not_there_is_explained(tmp_path: Path) -> None:
     assert containerd.discover("simulated", tmp_path).kind == "simulated"
 
 
+def test_a_machine_without_a_runtime_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containerd, "connectable", lambda path: False)
+    monkeypatch.setattr(containerd, "_which", lambda name: "")
+    monkeypatch.setattr(containerd, "find_cni_bin_dir", lambda: "")
+    for flag in ("auto", "containerd"):
+        with pytest.raises(containerd.RuntimeMissing) as caught:
+            containerd.discover(flag, tmp_path)
+        text = str(caught.value)
+        assert "missing: containerd-shim-runc-v2" in text
+        assert "missing: the CNI plugins bridge" in text
+        assert "apt-get install containerd runc containernetworking-plugins" in text
+        assert "--runtime simulated" in text
+
+
+def test_a_docker_containerd_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containerd, "connectable", lambda path: path == containerd.DEFAULT_SOCKETS[0])
+    monkeypatch.setattr(containerd, "missing_for_private", list)
+    monkeypatch.setattr(containerd, "serves_cri", lambda path: False)
+    choice = containerd.discover("auto", tmp_path)
+    assert choice.kind == "private"
+    assert "has its CRI plugin disabled" in choice.note
+    monkeypatch.setattr(containerd, "serves_cri", lambda path: True)
+    assert containerd.discover("auto", tmp_path).socket == containerd.DEFAULT_SOCKETS[0]
+
+
 def test_sockets_stay_short(tmp_path: Path) -> None:
     deep = tmp_path.joinpath(*["a-rather-long-directory-name"] * 8)
     assert len(containerd.private(deep).socket) < 100

@@ -158,3 +158,11 @@ def test_nothing_is_left_waiting_at_the_end() -> None:
     states = {entry["name"]: entry["state"] for entry in drawn["containerStatuses"]}
     assert states["a"]["terminated"]["reason"] == "Completed"
     assert states["b"]["terminated"]["reason"] == "ContainerStatusUnknown"
+
+
+def test_a_pod_is_known_by_its_address_after_its_sandbox_is_gone() -> None:
+    spec = pod(restartPolicy="Never")
+    spec["status"] = draw(spec, holds(ran()))
+    gone = holds(ran(state=EXITED), sandboxes=(sandbox(ready=False),))
+    assert draw(spec, gone)["podIP"] == "10.1.0.2"
+    assert draw(spec, gone, terminal=True)["podIPs"] == [{"ip": "10.1.0.2"}]
