@@ -13,6 +13,7 @@ from controllers.deployment import DeploymentController
 from controllers.disruption import DisruptionController
 from controllers.endpoints import EndpointsController
 from controllers.endpointslice import EndpointSliceController
+from controllers.endpointslicemirroring import EndpointSliceMirroringController
 from controllers.garbagecollector import GarbageCollector
 from controllers.job import JobController
 from controllers.namespace import NamespaceController
@@ -25,11 +26,13 @@ from controllers.rootca import RootCaPublisher
 from controllers.serviceaccount import ServiceAccountController
 from controllers.statefulset import StatefulSetController
 from controllers.tainteviction import TaintEvictionController
+from controllers.tokens import TokensController
 from controllers.ttlafterfinished import TtlAfterFinishedController
 from controllers.volumeprotection import ClaimProtectionController, VolumeProtectionController
 
 CONTROLLERS: tuple[type[Controller], ...] = (
     NodeIpamController,
+    TokensController,
     ServiceAccountController,
     RootCaPublisher,
     NamespaceController,
@@ -39,6 +42,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     PodGcController,
     EndpointsController,
     EndpointSliceController,
+    EndpointSliceMirroringController,
     ReplicationController,
     ReplicaSetController,
     DeploymentController,

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 Obj = dict[str, Any]
 T = TypeVar("T")
 
+OWN_ACCOUNT = "-"  # Controller.account of those that act as the manager itself
 EXPECTATIONS_TIMEOUT = 300.0  # seconds after which an unfulfilled expectation is taken as lost
 
 

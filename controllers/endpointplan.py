@@ -143,12 +143,17 @@ def _identity(entry: Obj) -> str:
 
 
 def plan_slices(
-    wanted: Iterable[tuple[list[Obj], Obj]], present: Sequence[Obj], template: Mapping[str, Any], limit: int
+    wanted: Iterable[tuple[list[Obj], Obj]],
+    present: Sequence[Obj],
+    template: Mapping[str, Any],
+    limit: int,
+    *,
+    keep_one: bool = True,
 ) -> SlicePlan:
     """Fit (ports, endpoint) pairs into slices, changing as few of those present as possible.
 
     template: a slice without ports and endpoints. Endpoints stay where they are; new ones fill slices that change anyway,
-    then the fullest that has room for all of them, then new slices. With nothing wanted one empty slice remains.
+    then the fullest that has room for all of them, then new slices. With nothing wanted one empty slice remains (keep_one).
     """
     groups: dict[bytes, tuple[list[Obj], dict[str, Obj]]] = {}
     for ports, entry in wanted:
@@ -160,7 +165,7 @@ def plan_slices(
     for key, (ports, endpoints) in groups.items():
         _fit(plan, ports, endpoints, by_ports.pop(key, []), template, limit)
     leftover = [slice_ for slices in by_ports.values() for slice_ in slices]
-    if not groups:
+    if not groups and keep_one:
         # An empty slice tells consumers that the Service is known and has no endpoints.
         empty = next((slice_ for slice_ in leftover if not slice_.get("endpoints") and not slice_.get("ports")), None)
         if empty is None:

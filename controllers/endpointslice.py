@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
-from apimachinery import meta, selectors
+from apimachinery import meta, pods, selectors
 from apimachinery.errors import ApiError
+from client.api import Client
 from client.informer import Informer
 from client.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
 from controllers import endpointplan
-from controllers.base import EVENTS_RULE, Controller, Result, Retry, Rule, ignoring_absence
+from controllers.base import EVENTS_RULE, Controller, Result, Retry, Rule, ignoring_absence, namespace_terminating
 
 Obj = dict[str, Any]
 
@@ -33,8 +34,6 @@ def services_of_pod(services: Informer, pod: Obj) -> list[Obj]:
 def endpoints_view(pod: Obj) -> tuple[Any, ...]:
     """What of a pod matters to Services; a change of anything else wakes nobody."""
     spec = pod["spec"]
-    from apimachinery import pods
-
     return (
         pods.phase(pod),
         endpointplan.pod_ips(pod),
@@ -69,6 +68,45 @@ class ServicePods(Controller):
         return [pod for pod in self._pods.list(meta.namespace(service)) if selector.matches(meta.labels(pod))]
 
 
+class Written:
+    """The slices written for each key, so that nothing is decided on a cache that does not show them yet: slices would be
+    made twice (the original's EndpointSliceTracker)."""
+
+    def __init__(self) -> None:
+        self._generations: dict[str, dict[str, int]] = {}  # key -> uid -> generation
+
+    def forget(self, key: str) -> None:
+        self._generations.pop(key, None)
+
+    def check(self, key: str, own: Iterable[Obj]) -> None:
+        """Retry while the cache is behind. own: the slices of the key as cached."""
+        seen = {meta.uid(slice_): meta.generation(slice_) for slice_ in own}
+        waiting = self._generations.get(key, {})
+        for uid, generation in list(waiting.items()):
+            if seen.get(uid, -1) >= generation:
+                del waiting[uid]
+        if waiting:
+            raise Retry("EndpointSlice informer cache is out of date")
+
+    async def apply(self, client: Client, key: str, plan: endpointplan.SlicePlan) -> None:
+        """Write what was planned; creations in a namespace that is going are dropped."""
+        waiting = self._generations.setdefault(key, {})
+        for slice_ in plan.create:
+            try:
+                created = await client.create(ENDPOINT_SLICES, slice_)
+            except ApiError as error:
+                if namespace_terminating(error):
+                    return
+                raise
+            waiting[meta.uid(created)] = meta.generation(created)
+        for slice_ in plan.update:
+            updated = await client.update(ENDPOINT_SLICES, slice_)
+            waiting[meta.uid(updated)] = meta.generation(updated)
+        for slice_ in plan.delete:
+            await ignoring_absence(client.delete(ENDPOINT_SLICES, meta.name(slice_), meta.namespace(slice_)))
+            waiting.pop(meta.uid(slice_), None)
+
+
 class EndpointSliceController(ServicePods):
     name = "endpointslice-controller"
     aliases = ("endpointslice",)
@@ -89,13 +127,13 @@ class EndpointSliceController(ServicePods):
             ENDPOINT_SLICES,
             updated=lambda old, new: self._slice_changed(new),
             deleted=self._slice_changed,
-            indexers={"service": _service_of_slice},
+            indexers={"service": service_of_slice},
         )
-        self._written: dict[str, dict[str, int]] = {}
+        self._written = Written()
 
     def _slice_changed(self, slice_: Obj) -> None:
         """Someone changed or removed what is ours."""
-        for key in _service_of_slice(slice_):
+        for key in service_of_slice(slice_):
             if meta.labels(slice_).get(MANAGED_BY) == MANAGER:
                 self.enqueue_after(key, BATCH)
 
@@ -103,7 +141,7 @@ class EndpointSliceController(ServicePods):
         service = self._services.get(key)
         if service is None:
             # The garbage collector removes the slices, which the Service owns.
-            self._written.pop(key, None)
+            self._written.forget(key)
             return None
         spec = service["spec"]
         if spec.get("type") == "ExternalName" or not spec.get("selector"):
@@ -113,13 +151,13 @@ class EndpointSliceController(ServicePods):
             for slice_ in self._slices.by_index("service", key)
             if meta.labels(slice_).get(MANAGED_BY) == MANAGER and not meta.deleting(slice_)
         ]
-        self._check_fresh(key, own)
+        self._written.check(key, own)
         matched = self.matching_pods(service)
         kinds = endpointplan.families(service, matched)
         try:
             for kind in kinds:
                 mine = [slice_ for slice_ in own if slice_.get("addressType") == kind]
-                await self._apply(key, self._plan(service, matched, kind, mine))
+                await self._written.apply(self.client, key, self._plan(service, matched, kind, mine))
             for slice_ in own:
                 if slice_.get("addressType") not in kinds:
                     await ignoring_absence(
@@ -131,15 +169,6 @@ class EndpointSliceController(ServicePods):
                 self.recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", text)
             raise
         return None
-
-    def _check_fresh(self, key: str, own: Iterable[Obj]) -> None:
-        """Do nothing on a cache that does not show what we wrote ourselves: slices would be made twice."""
-        seen = {meta.uid(slice_): meta.generation(slice_) for slice_ in own}
-        for uid, generation in list(self._written.get(key, {}).items()):
-            if seen.get(uid, -1) >= generation:
-                del self._written[key][uid]
-        if self._written.get(key):
-            raise Retry("EndpointSlice informer cache is out of date")
 
     def _plan(self, service: Obj, matched: list[Obj], kind: str, mine: list[Obj]) -> endpointplan.SlicePlan:
         wanted = []
@@ -172,19 +201,7 @@ class EndpointSliceController(ServicePods):
             metadata["annotations"] = {endpointplan.TRIGGER_TIME: moment}
         return {"metadata": metadata, "addressType": kind}
 
-    async def _apply(self, key: str, plan: endpointplan.SlicePlan) -> None:
-        written = self._written.setdefault(key, {})
-        for slice_ in plan.create:
-            created = await self.client.create(ENDPOINT_SLICES, slice_)
-            written[meta.uid(created)] = meta.generation(created)
-        for slice_ in plan.update:
-            updated = await self.client.update(ENDPOINT_SLICES, slice_)
-            written[meta.uid(updated)] = meta.generation(updated)
-        for slice_ in plan.delete:
-            await ignoring_absence(self.client.delete(ENDPOINT_SLICES, meta.name(slice_), meta.namespace(slice_)))
-            written.pop(meta.uid(slice_), None)
 
-
-def _service_of_slice(slice_: Obj) -> list[str]:
+def service_of_slice(slice_: Obj) -> list[str]:
     name = meta.labels(slice_).get(SERVICE_NAME)
     return [meta.join_key(meta.namespace(slice_), name)] if name else []

@@ -17,7 +17,7 @@ from client.events import EventRecorder
 from client.informer import Informers
 from client.leaderelection import LeaderElector
 from controllers import CONTROLLERS
-from controllers.base import Context, Controller
+from controllers.base import OWN_ACCOUNT, Context, Controller
 from controllers.config import Config
 from controllers.credentials import ServiceAccountToken
 from controllers.metrics import QueueMetrics, Registry
@@ -118,7 +118,7 @@ async def run_controllers(
     clients: dict[str, Client] = {}
 
     def client_for(account: str) -> Client:
-        if not config.use_service_account_credentials:
+        if account == OWN_ACCOUNT or not config.use_service_account_credentials:
             return client
         if account not in clients:
             clients[account] = bare.acting_as(ServiceAccountToken(client, account, config.clock))

@@ -4,9 +4,10 @@ import pytest
 
 from apimachinery import meta
 from client.resources import ENDPOINT_SLICES, ENDPOINTS, NODES, PODS, SERVICES
-from controllers import endpointplan
+from controllers import endpointplan, endpointslicemirroring
 from controllers.endpoints import EndpointsController
 from controllers.endpointslice import EndpointSliceController
+from controllers.endpointslicemirroring import EndpointSliceMirroringController
 from tests.controllers.harness import Harness
 
 Obj = dict[str, Any]
@@ -144,3 +145,24 @@ async def test_follow_the_pods(harness: Harness) -> None:
     await harness.until(lambda: [s["endpoints"] for s in harness.all(ENDPOINT_SLICES)] == [[]])
     await harness.client.delete(SERVICES, "web", "default")
     await harness.until(lambda: harness.get(ENDPOINTS, "web") is None)
+
+
+def endpoints(*addresses: str, **labels: str) -> Obj:
+    subset = {"addresses": [{"ip": address} for address in addresses], "ports": [{"port": 80}]}
+    return {"metadata": {"name": "ext", "namespace": "default", "labels": labels}, "subsets": [subset]}
+
+
+async def test_endpoints_written_by_people_are_mirrored(harness: Harness) -> None:
+    harness.start(EndpointSliceMirroringController)
+    bare = service("ext")
+    del bare["spec"]["selector"]
+    await harness.client.create(SERVICES, bare)
+    await harness.client.create(ENDPOINTS, endpoints("192.0.2.1", "2001:db8::1", "nonsense"))
+    await harness.until(lambda: len(harness.all(ENDPOINT_SLICES)) == 2)
+    found = {s["addressType"]: s for s in harness.all(ENDPOINT_SLICES)}
+    assert found["IPv4"]["endpoints"] == [{"addresses": ["192.0.2.1"], "conditions": {"ready": True}}]
+    assert meta.labels(found["IPv6"])["endpointslice.kubernetes.io/managed-by"] == endpointslicemirroring.MANAGER
+    await harness.until(lambda: harness.events("InvalidIPAddress"))
+    skipping = {"endpointslice.kubernetes.io/skip-mirror": "true"}
+    await harness.client.patch(ENDPOINTS, "ext", {"metadata": {"labels": skipping}}, "default")
+    await harness.until(lambda: not harness.all(ENDPOINT_SLICES))
