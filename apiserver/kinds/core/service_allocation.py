@@ -33,6 +33,8 @@ async def begin_create(ctx: Ctx, service: Obj) -> None:
     if allocators is None:
         return
     _refuse(service, service_families.fill(service["spec"], None, allocators.families))
+    if not service["metadata"].get("name"):
+        return  # nothing can be taken in its name; validation refuses it
     taking = _Taking(ctx, allocators, await allocators.ports(), service)
     await taking.addresses()
     if service["spec"].get("type") in _PORT_TYPES:
