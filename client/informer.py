@@ -42,7 +42,7 @@ def strip_managed_fields(obj: Obj) -> Obj:
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """Callbacks of one listener, called in the order of events; they must not block nor raise."""
+    """Callbacks of one listener, called in the order of events; they must not block. One that raises is logged."""
 
     added: Callable[[Obj], None] | None = None
     updated: Callable[[Obj, Obj], None] | None = None
@@ -324,10 +324,13 @@ class Informer:
                 del index[value]
 
     def _call(self, what: str, *objs: Obj) -> None:
-        for handler in self._handlers:
+        for handler in list(self._handlers):
             callback = getattr(handler, what)
             if callback is not None:
-                callback(*objs)
+                try:
+                    callback(*objs)
+                except Exception:  # one listener's fault about one object must not end the cache for all the others
+                    log.exception("a handler failed on %s %s", self.resource.group_resource, meta.key(objs[-1]))
 
 
 Objs = list[Obj]
