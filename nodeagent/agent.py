@@ -304,7 +304,7 @@ class Agent:
         assert self.context is not None
         worker = self.context.workers.get(pod["metadata"]["uid"])
         if worker is not None:
-            worker.removed()
+            worker.removed(pod)
 
     def _start_worker(self, uid: str, worker: PodWorker, group: asyncio.TaskGroup) -> None:
         assert self.context is not None

@@ -96,8 +96,9 @@ class PodWorker:
             self._seen = seen
             self.wake()
 
-    def removed(self) -> None:
-        """The API has the pod no longer."""
+    def removed(self, pod: Obj) -> None:
+        """The API has the pod no longer. pod: its last state, which says how long its containers may take to end."""
+        self.pod = pod
         self.gone = True
         self.end(Ending(grace=podspec.grace_period(self.pod)))
         self.wake()
