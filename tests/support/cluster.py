@@ -34,6 +34,7 @@ class Cluster:
             "--controllers.secure-port=0",
             "--scheduler.secure-port=0",
             f"--nodeagent.port={machine.free_port()}",
+            *machine.own_ranges(self.port),
             *arguments,
         ]
         self.kubectl_path = kubectl or machine.kubectl() or "kubectl"

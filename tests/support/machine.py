@@ -18,6 +18,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def own_ranges(number: int) -> list[str]:
+    """Flags with pod and service ranges that another cluster on this machine hardly has, picked by a number."""
+    second = 100 + number % 100
+    return [f"--cluster-cidr=10.{second}.0.0/17", f"--service-cluster-ip-range=10.{second}.128.0/17"]
+
+
 @functools.cache
 def kubectls() -> dict[str, str]:
     """kubectl binaries by version ("1.27"), oldest first; those of the Cloud SDK carry theirs in the file name."""
