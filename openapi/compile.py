@@ -18,10 +18,7 @@ Decode = Callable[[Any], Any]
 
 
 class Slow(Exception):
-    """The value needs openapi.explain."""
-
-
-_SLOW = Slow()
+    """The value needs openapi.explain. A new one each time: an exception that is kept keeps what its tracebacks saw."""
 
 
 class _Omit:
@@ -58,31 +55,31 @@ def _string(value: Any) -> Any:
         return value
     if value is None:
         return ""
-    raise _SLOW
+    raise Slow
 
 
 def _int32(value: Any) -> Any:
     if type(value) is int and -0x80000000 <= value <= 0x7FFFFFFF:
         return value
-    raise _SLOW
+    raise Slow
 
 
 def _int64(value: Any) -> Any:
     if type(value) is int and -0x8000000000000000 <= value <= 0x7FFFFFFFFFFFFFFF:
         return value
-    raise _SLOW
+    raise Slow
 
 
 def _bool(value: Any) -> Any:
     if value is True or value is False:
         return value
-    raise _SLOW
+    raise Slow
 
 
 def _float(value: Any) -> Any:
     if type(value) is float or type(value) is int:
         return value
-    raise _SLOW
+    raise Slow
 
 
 def _bytes(value: Any) -> Any:
@@ -90,8 +87,8 @@ def _bytes(value: Any) -> Any:
         try:
             return scalars.canonical_base64(value)
         except ValueError:
-            raise _SLOW from None
-    raise _SLOW
+            raise Slow from None
+    raise Slow
 
 
 def _quantity(value: Any) -> Any:
@@ -99,26 +96,26 @@ def _quantity(value: Any) -> Any:
         try:
             return quantity.canonical(value)
         except ValueError:
-            raise _SLOW from None
-    raise _SLOW
+            raise Slow from None
+    raise Slow
 
 
 def _int_or_string(value: Any) -> Any:
     if type(value) is str or (type(value) is int and -0x80000000 <= value <= 0x7FFFFFFF):
         return value
-    raise _SLOW
+    raise Slow
 
 
 def _time(value: Any) -> Any:
     if type(value) is str and _PLAIN_TIME(value) and value[:4] != "0000":
         return value
-    raise _SLOW
+    raise Slow
 
 
 def _micro_time(value: Any) -> Any:
     if type(value) is str and _MICRO_TIME(value) and value[:4] != "0000":
         return value
-    raise _SLOW
+    raise Slow
 
 
 def _any(value: Any) -> Any:
@@ -152,7 +149,7 @@ def _schema(value: Any) -> Any:
 
 
 def _slow(_: Any) -> Any:
-    raise _SLOW
+    raise Slow
 
 
 _SCALARS: dict[str, Decode] = {
@@ -181,10 +178,10 @@ def _map(elem: TypeInfo) -> Decode:
 
         def decode_strings(value: Any) -> Any:
             if type(value) is not dict:
-                raise _SLOW
+                raise Slow
             for item in value.values():
                 if type(item) is not str:
-                    raise _SLOW
+                    raise Slow
             return value
 
         return decode_strings
@@ -192,7 +189,7 @@ def _map(elem: TypeInfo) -> Decode:
 
     def decode(value: Any) -> Any:
         if type(value) is not dict:
-            raise _SLOW
+            raise Slow
         return {key: decode_item(item) for key, item in value.items()}
 
     return decode
@@ -203,10 +200,10 @@ def _list(elem: TypeInfo) -> Decode:
 
         def decode_strings(value: Any) -> Any:
             if type(value) is not list:
-                raise _SLOW
+                raise Slow
             for item in value:
                 if type(item) is not str:
-                    raise _SLOW
+                    raise Slow
             return value
 
         return decode_strings
@@ -215,7 +212,7 @@ def _list(elem: TypeInfo) -> Decode:
     def decode(value: Any) -> Any:
         nonlocal decode_item
         if type(value) is not list:
-            raise _SLOW
+            raise Slow
         if decode_item is None:
             decode_item = elem.decoder  # late: the element's type may hold this list
         return [decode_item(item) for item in value]
@@ -258,7 +255,7 @@ def _struct(info: TypeInfo) -> Decode:
         if not ready:
             prepare()
         if type(value) is not dict:
-            raise _SLOW
+            raise Slow
         out = {}
         for key, item in value.items():
             step = decoders.get(key)
@@ -269,9 +266,9 @@ def _struct(info: TypeInfo) -> Decode:
                     continue
                 if item is None:
                     continue
-                raise _SLOW
+                raise Slow
             if step is None:
-                raise _SLOW
+                raise Slow
             if item is not None:
                 item = step(item)
                 if item is not OMIT:

@@ -18,6 +18,7 @@ from apimachinery.field import go_quote
 from apiserver.patch import fieldset, typed
 from apiserver.patch.fieldset import LEAF, Set
 from apiserver.patch.typed import Comparison, TypedError
+from openapi.explain import DecodeError
 from openapi.schemas import TypeInfo
 
 Obj = dict[str, Any]
@@ -342,8 +343,7 @@ class FieldManager:
         try:
             typed.validate(self.info, patch)
         except TypedError as error:
-            where = f"{_meta(patch, 'namespace')}/{_meta(patch, 'name')}; {draw_gvk(self.api_version, self.kind)}"
-            raise TypedError(f"failed to create typed patch object ({where}): {error}") from None
+            raise TypedError(f"failed to create typed patch object ({self._place(patch)}): {error}") from None
         name = Manager(manager or "unknown", "Apply", "", self.subresource)
         managed = self._reconciled(live, managed)
         merged = typed.merge(self.info, live, patch)
@@ -360,8 +360,15 @@ class FieldManager:
                 managed[name] = Owned(fields, owned.api_version, True, now if changed else owned.time)
             else:
                 del managed[name]
-        obj, _ = self.info.decode(merged) if changed else (_without_managed_fields(live), [])
+        try:
+            obj, _ = self.info.decode(merged) if changed else (_without_managed_fields(live), [])
+        except DecodeError as error:
+            text = f"failed to convert new object ({self._place(patch)}) to proper version: {error}"
+            raise TypedError(text) from None
         return obj, managed
+
+    def _place(self, patch: Obj) -> str:
+        return f"{_meta(patch, 'namespace')}/{_meta(patch, 'name')}; {draw_gvk(self.api_version, self.kind)}"
 
     def _pruned(self, merged: Obj, managed: Managed, last: Owned | None) -> Obj:
         """Without what the manager applied last time but not now, and nobody else owns."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -196,3 +197,15 @@ class TestYaml:
     def test_depth_is_bounded(self) -> None:
         with pytest.raises(ParseError):
             codec.parse(b"[" * 100_000, codec.YAML)
+
+
+def test_the_slow_path_leaves_nothing_behind() -> None:
+    info = schemas.load().type("v1/Pod")
+    body = {"spec": {"containers": [{"name": "c", "unknown": 1}]}}
+    info.decode(body)
+    gc.collect()
+    before = len(gc.get_objects())
+    for _ in range(50):
+        info.decode(body)
+    gc.collect()
+    assert len(gc.get_objects()) - before < 50
