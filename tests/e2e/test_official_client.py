@@ -36,11 +36,15 @@ def test_create_watch_patch_exec_and_delete(api: Any, namespace: str) -> None:
     core.patch_namespaced_pod("one", namespace, {"metadata": {"labels": {"seen": "yes"}}})
     listed = core.list_namespaced_pod(namespace, label_selector="seen=yes").items
     assert [item.metadata.name for item in listed] == ["one"]
-    out = stream.stream(
+    connection = stream.stream(
         core.connect_get_namespaced_pod_exec, "one", namespace,
         command=["sh", "-c", "echo hello; echo oops >&2"], stdin=False, stdout=True, stderr=True, tty=False,
+        _preload_content=False,
     )  # fmt: skip
-    assert sorted(out.split()) == ["hello", "oops"]
+    connection.run_forever(timeout=30)
+    assert (connection.read_stdout(), connection.read_stderr()) == ("hello\n", "oops\n")
+    assert connection.returncode == 0
+    connection.close()
     assert core.read_namespaced_pod_log("one", namespace) == ""
     core.delete_namespaced_pod("one", namespace, grace_period_seconds=0)
 
