@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 Obj = dict[str, Any]
 
+_SYSTEMD = Path("/run/systemd/resolve/resolv.conf")
 MAX_SERVERS, MAX_SEARCHES, MAX_SEARCH_CHARS = 3, 32, 2048
 
 
@@ -45,10 +46,19 @@ def parse(text: str) -> Resolver:
     return Resolver(tuple(servers), tuple(searches), tuple(options))
 
 
-def read_host(path: Path) -> Resolver:
-    """The host's resolver; empty when it has no such file."""
+def read_host(path: Path, stub: Path = _SYSTEMD) -> Resolver:
+    """The host's resolver; empty when it has no such file.
+
+    A file that names only this host (systemd-resolved's stub at 127.0.0.53) is of no use inside a pod; what lies behind it
+    is then taken. stub: where systemd-resolved tells that.
+    """
     try:
-        return parse(path.read_text())
+        found = parse(path.read_text())
+        if found.servers and all(server.startswith(("127.", "::1")) for server in found.servers):
+            if stub.exists():
+                return parse(stub.read_text())
+            log.warning("%s names only this host, so pods cannot resolve names outside the cluster", path)
+        return found
     except OSError as error:
         log.warning("cannot read %s: %s", path, error.strerror)
         return Resolver()

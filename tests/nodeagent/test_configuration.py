@@ -245,6 +245,15 @@ def test_resolvers_by_policy() -> None:
     assert 'Falling back to "Default" policy.' in warning
 
 
+def test_a_resolver_on_the_host_itself_is_seen_through(tmp_path: Path) -> None:
+    own, behind = tmp_path / "resolv.conf", tmp_path / "behind"
+    own.write_text("nameserver 127.0.0.53\n")
+    assert dns.read_host(own, behind).servers == ("127.0.0.53",)
+    behind.write_text("nameserver 192.0.2.53\n")
+    assert dns.read_host(own, behind).servers == ("192.0.2.53",)
+    assert dns.read_host(tmp_path / "none", behind) == dns.Resolver()
+
+
 def test_a_hosts_file() -> None:
     spec = pod(hostAliases=[{"ip": "1.2.3.4", "hostnames": ["a", "b"]}])
     text = hostsfile.text(spec, ["10.1.0.2"], "p", "sub.ns.svc.cluster.local")
