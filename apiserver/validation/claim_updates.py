@@ -10,7 +10,7 @@ from typing import Any
 
 from apimachinery import field
 from apimachinery.field import FieldError
-from apiserver.validation import claims, labels, meta, names, resources
+from apiserver.validation import claims, gostruct, labels, meta, names, resources
 from apiserver.validation.diff import diff
 from apiserver.validation.persistent_volumes import CLASS_ANNOTATION
 
@@ -35,7 +35,9 @@ def validate_update(claim: Obj, old: Obj) -> list[FieldError]:
     errors += _class_annotation(claim, old)
     now, then = _comparable(claim, old)
     if not meta.same(now, then):
-        errors.append(field.forbidden("spec", _IMMUTABLE_SPEC + diff(then, now)))
+        errors.append(
+            field.forbidden("spec", _IMMUTABLE_SPEC + diff(gostruct.claim_spec(then), gostruct.claim_spec(now)))
+        )
     errors += _size(spec, before, old.get("status") or {})
     errors += meta.validate_immutable(spec.get("volumeMode"), before.get("volumeMode"), "volumeMode")
     return errors + _attributes_class(spec, before, old.get("status") or {})

@@ -8,8 +8,9 @@ from typing import Any
 
 
 def diff(old: Any, new: Any) -> str:
-    """Unified diff of the two as indented JSON, three lines of context, without a header."""
-    before = json.dumps(old, indent=1, sort_keys=True, ensure_ascii=False).splitlines()
-    after = json.dumps(new, indent=1, sort_keys=True, ensure_ascii=False).splitlines()
+    """Unified diff of the two as indented JSON, three lines of context, without a header. Keys are in their order; see
+    gostruct for how API values are drawn."""
+    before = json.dumps(old, indent=1, ensure_ascii=False).splitlines()
+    after = json.dumps(new, indent=1, ensure_ascii=False).splitlines()
     lines = list(difflib.unified_diff(before, after, lineterm="", n=3))
     return "\n".join(lines[2:]) + "\n" if lines else ""

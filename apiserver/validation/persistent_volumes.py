@@ -11,7 +11,7 @@ from typing import Any
 
 from apimachinery import field
 from apimachinery.field import FieldError
-from apiserver.validation import claims, labels, meta, names, resources
+from apiserver.validation import claims, gostruct, labels, meta, names, resources
 from apiserver.validation import volume_sources as sources
 from apiserver.validation.diff import diff
 from apiserver.validation.pod import paths, scheduling, warnings
@@ -223,7 +223,8 @@ def validate_update(volume: Obj, old: Obj) -> list[FieldError]:
     if "csi" in had and had["csi"].get("controllerExpandSecretRef") is None and "csi" in source:
         source["csi"] = {key: value for key, value in source["csi"].items() if key != "controllerExpandSecretRef"}
     if not meta.same(source, had):
-        text = "spec.persistentvolumesource is immutable after creation\n" + diff(had, source)
+        text = "spec.persistentvolumesource is immutable after creation\n"
+        text += diff(gostruct.volume_source(had, [*_SOURCES]), gostruct.volume_source(source, [*_SOURCES]))
         errors.append(field.forbidden("spec.persistentvolumesource", text))
     errors += meta.validate_immutable(spec.get("volumeMode"), before.get("volumeMode"), "volumeMode")
     affinity, was = spec.get("nodeAffinity"), before.get("nodeAffinity")

@@ -11,7 +11,7 @@ from typing import Any
 from apimachinery import field, pods, quantity
 from apimachinery.field import FieldError
 from apiserver.registry.kind import Obj
-from apiserver.validation import names
+from apiserver.validation import gostruct, names
 from apiserver.validation.diff import diff
 from apiserver.validation.pod import annotations as pod_annotations
 from apiserver.validation.pod import scheduling
@@ -91,9 +91,13 @@ def validate_update(new: Obj, old: Obj) -> list[FieldError]:
     masked, found = _masked(spec, old_spec)
     errors += found
     if not same(masked, old_spec):
-        text = f"pod updates may not change fields other than {','.join(_UPDATABLE)}\n{diff(old_spec, masked)}"
+        text = f"pod updates may not change fields other than {','.join(_UPDATABLE)}\n{_diff(old_spec, masked)}"
         errors.append(field.forbidden("spec", text))
     return errors
+
+
+def _diff(old: Obj, new: Obj) -> str:
+    return diff(gostruct.pod_spec(old), gostruct.pod_spec(new))
 
 
 def _deadline(new: int | None, old: int | None) -> tuple[list[FieldError], bool]:
@@ -232,7 +236,8 @@ def validate_ephemeral_containers(new: Obj, old: Obj) -> list[FieldError]:
             text = f"existing ephemeral containers {name} may not be removed\n"
             errors.append(field.forbidden("spec.ephemeralContainers", text))
         elif not same(found, container):
-            text = f"existing ephemeral containers {name} may not be changed\n{diff(container, found)}"
+            changes = diff(gostruct.ephemeral_container(container), gostruct.ephemeral_container(found))
+            text = f"existing ephemeral containers {name} may not be changed\n{changes}"
             errors.append(field.forbidden("spec.ephemeralContainers", text))
     return errors
 

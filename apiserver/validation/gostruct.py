@@ -1,0 +1,177 @@
+"""API values as the original's internal Go structs print in JSON: every field, by its Go name, unset ones as zero values.
+
+Some messages show a whole value that way, or what differs between two. Only the failing path comes here, so the facts
+about Go types are read when first needed. Names and order are those of the versioned Go types but for what is listed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import openapi
+
+if TYPE_CHECKING:
+    from openapi.schemas import TypeInfo
+
+_CORE = "io.k8s.api.core.v1."
+_NAMES = {
+    "apiGroup": "APIGroup",
+    "apiVersion": "APIVersion",
+    "awsElasticBlockStore": "AWSElasticBlockStore",
+    "cephfs": "CephFS",
+    "chapAuthDiscovery": "DiscoveryCHAPAuth",
+    "chapAuthSession": "SessionCHAPAuth",
+    "csi": "CSI",
+    "diskURI": "DataDiskURI",
+    "dnsConfig": "DNSConfig",
+    "dnsPolicy": "DNSPolicy",
+    "endpoints": "EndpointsName",
+    "fc": "FC",
+    "fsGroup": "FSGroup",
+    "fsGroupChangePolicy": "FSGroupChangePolicy",
+    "fsType": "FSType",
+    "gcePersistentDisk": "GCEPersistentDisk",
+    "gmsaCredentialSpec": "GMSACredentialSpec",
+    "gmsaCredentialSpecName": "GMSACredentialSpecName",
+    "grpc": "GRPC",
+    "httpGet": "HTTPGet",
+    "httpHeaders": "HTTPHeaders",
+    "ip": "IP",
+    "iqn": "IQN",
+    "iscsi": "ISCSI",
+    "iscsiInterface": "ISCSIInterface",
+    "nfs": "NFS",
+    "os": "OS",
+    "pdName": "PDName",
+    "pdID": "PdID",
+    "rbd": "RBD",
+    "seLinuxChangePolicy": "SELinuxChangePolicy",
+    "seLinuxOptions": "SELinuxOptions",
+    "sslEnabled": "SSLEnabled",
+    "storageos": "StorageOS",
+    "tcpSocket": "TCPSocket",
+    "tty": "TTY",
+    "uid": "UID",
+    "wwids": "WWIDs",
+}
+_OWN_NAMES = {"monitors": "CephMonitors", "image": "RBDImage", "pool": "RBDPool", "user": "RadosUser"}
+_RBD = (_CORE + "RBDVolumeSource", _CORE + "RBDPersistentVolumeSource")
+# Fields that the internal type has elsewhere: (type, field) -> the field it follows there.
+_MOVED = {
+    (_CORE + "Volume", "quobyte"): "rbd",
+    (_CORE + "PersistentVolumeSpec", "quobyte"): "rbd",
+    (_CORE + "PersistentVolumeSpec", "flexVolume"): "iscsi",
+    (_CORE + "PodSpec", "setHostnameAsFQDN"): "subdomain",
+    (_CORE + "PodSpec", "preemptionPolicy"): "priority",
+    (_CORE + "PodSpec", "overhead"): "runtimeClassName",
+    (_CORE + "PodSpec", "enableServiceLinks"): "overhead",
+    (_CORE + "PodSecurityContext", "fsGroupChangePolicy"): "fsGroup",
+}
+_HOST = (
+    "hostNetwork",
+    "hostPID",
+    "hostIPC",
+    "shareProcessNamespace",
+    "hostUsers",
+)  # internally in the security context
+_ABSENT = {(_CORE + "PodSpec", "serviceAccount")} | {(_CORE + "PodSpec", name) for name in _HOST}
+
+
+def pod_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return _struct(_type("v1/Pod", "spec"), spec)
+
+
+def ephemeral_container(container: Mapping[str, Any]) -> dict[str, Any]:
+    listed = _type("v1/Pod", "spec", "ephemeralContainers")
+    assert listed.elem is not None
+    return _struct(listed.elem, container)
+
+
+def claim_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return _struct(_type("v1/PersistentVolumeClaim", "spec"), spec)
+
+
+def volume_source(source: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
+    """fields: those of a PersistentVolumeSpec that are its source."""
+    drawn = _struct(_type("v1/PersistentVolume", "spec"), source)
+    known = {_go_name(_CORE + "PersistentVolumeSpec", name) for name in fields}
+    return {name: value for name, value in drawn.items() if name in known}
+
+
+def pod_template(template: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata has JSON names, and only what is set, inside the internal type, too."""
+    metadata = {name: value for name, value in (template.get("metadata") or {}).items() if value}
+    return {**metadata, "Spec": pod_spec(template.get("spec") or {})}
+
+
+# -- drawing
+
+
+@lru_cache(maxsize=1)
+def _facts() -> Mapping[str, Mapping[str, str]]:
+    path = Path(openapi.__file__).parent / "facts.json"
+    structs: Mapping[str, Mapping[str, str]] = json.loads(path.read_bytes())["structs"]
+    return structs
+
+
+@lru_cache(maxsize=256)
+def _order(name: str) -> tuple[str, ...]:
+    """The fields of a struct in the internal type's order."""
+    fields = [field for field in _facts().get(name, {}) if (name, field) not in _ABSENT]
+    for (owner, field), before in _MOVED.items():
+        if owner == name and field in fields and before in fields:
+            fields.remove(field)
+            fields.insert(fields.index(before) + 1, field)
+    return tuple(fields)
+
+
+def _go_name(owner: str, field: str) -> str:
+    if owner in _RBD and field in _OWN_NAMES:
+        return _OWN_NAMES[field]
+    return _NAMES.get(field) or field[0].upper() + field[1:]
+
+
+def _type(kind: str, *fields: str) -> TypeInfo:
+    from openapi import schemas
+
+    info = schemas.load().type(kind)
+    for name in fields:
+        info = info.fields[name].type
+    return info
+
+
+def _struct(info: TypeInfo, value: Mapping[str, Any]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for field in _order(info.name):
+        known = info.fields.get(field)
+        if known is not None:
+            out[_go_name(info.name, field)] = _value(known.type, known.go, value.get(field))
+    if info.name == _CORE + "PodSpec":
+        given = [(name, info.fields[name]) for name in _HOST]
+        host = {_go_name("", name): _value(entry.type, entry.go, value.get(name)) for name, entry in given}
+        out["SecurityContext"] = {**host, **(out["SecurityContext"] or {})}
+    return out
+
+
+def _value(info: TypeInfo, go: str, value: Any) -> Any:
+    if value is None:
+        return _zero(info, go)
+    if info.kind == "struct" and info.name.startswith("io.k8s.api."):
+        return _struct(info, value)
+    if info.kind == "list" and info.elem is not None:
+        return [_value(info.elem, "", item) for item in value] or None
+    if info.kind == "map":
+        return dict(sorted(value.items())) or None
+    return value
+
+
+def _zero(info: TypeInfo, go: str) -> Any:
+    if go.startswith("*") or info.kind in ("list", "map"):
+        return None
+    if info.kind == "struct":
+        return _struct(info, {}) if info.name.startswith("io.k8s.api.") else {}
+    return {"s": "", "b": False, "i32": 0, "i64": 0, "d": 0, "Q": "0", "I": 0}.get(info.code)
