@@ -54,11 +54,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterato
         state = json.loads(state_file.read_text()) if state_file.exists() else None
         if state is None:
             running = Cluster(Path(f"/var/tmp/steersman-e2e-{os.getpid()}"))
-            running.start()
-            assert running.process is not None
+            running.start(detached=True)
             state = {
                 "users": 0,
-                "pid": running.process.pid,
                 "port": running.port,
                 "data": str(running.data_dir),
                 "arguments": running.arguments,
@@ -76,22 +74,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterato
         state_file.write_text(json.dumps(state))
         if state["users"] == 0:
             state_file.unlink()
-            _end(running, state["pid"])
+            _end(running)
 
 
-def _end(running: Cluster, pid: int) -> None:
-    os.kill(pid, signal.SIGINT)
+def _end(running: Cluster) -> None:
+    pid = running.owner()
+    if pid is not None:
+        os.kill(pid, signal.SIGINT)
     deadline = time.monotonic() + 15
-    while Path(f"/proc/{pid}").exists() and _state_of(pid) != "Z" and time.monotonic() < deadline:
+    while running.owner() is not None and time.monotonic() < deadline:
         time.sleep(0.05)
     running.steersman("reset", "--yes")
-
-
-def _state_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return "Z"
 
 
 @pytest.fixture

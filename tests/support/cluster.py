@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from steersman.paths import DataDir
 from tests.support import machine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,20 +43,23 @@ class Cluster:
         self.process: subprocess.Popen[str] | None = None
         self.output = data_dir.parent / f"{data_dir.name}.out"
 
-    def start(self, timeout: float = 90) -> float:
-        """Start `up` and wait until it says that it is ready; the seconds that took."""
+    def start(self, timeout: float = 90, *, detached: bool = False) -> float:
+        """Start `up` and wait until it says that it is ready; the seconds that took.
+
+        detached: it is to outlive this process; owner() then tells its pid.
+        """
         begun = time.monotonic()
+        command = [sys.executable, "-m", "steersman", "up", *self.arguments]
         with self.output.open("w") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "steersman", "up", *self.arguments],
-                cwd=ROOT,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,
-            )
+            if detached:
+                subprocess.run(["setsid", "--fork", *command], cwd=ROOT, stdout=output, stderr=output, check=True)
+            else:
+                self.process = subprocess.Popen(
+                    command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, text=True, start_new_session=True
+                )
         while "Ready in" not in self.output.read_text():
-            if self.process.poll() is not None or time.monotonic() - begun > timeout:
+            ended = self.process is not None and self.process.poll() is not None
+            if ended or time.monotonic() - begun > timeout:
                 self.kill()
                 raise Failed(f"the cluster did not start:\n{self.output.read_text()}\n{self.log_tails()}")
             time.sleep(0.05)
@@ -74,6 +78,10 @@ class Cluster:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait(10)
+
+    def owner(self) -> int | None:
+        """The supervisor's process id, None when nothing runs on the data directory."""
+        return DataDir(self.data_dir).owner()
 
     def pids(self) -> dict[str, int]:
         """The components' process ids."""
