@@ -183,8 +183,8 @@ class Controller:
 
     def _report(self, key: str, error: Exception) -> None:
         if isinstance(error, ApiError):
-            # Conflicts are the ordinary way of learning that the cache is behind.
-            level = logging.DEBUG if error.reason in ("Conflict", "AlreadyExists") else logging.WARNING
+            # Conflicts, and what is gone, are the ordinary way of learning that the cache is behind.
+            level = logging.DEBUG if error.reason in ("Conflict", "AlreadyExists", "NotFound") else logging.WARNING
             log.log(level, "%s: syncing %s: %s", self.name, key, error)
         elif isinstance(error, Unreachable | TimeoutError | Retry):
             log.info("%s: syncing %s: %s", self.name, key, error or "timed out")

@@ -234,6 +234,13 @@ class Node:
     def _node_changed(self, node: Obj) -> None:
         self.facts.labels = node["metadata"].get("labels") or {}
         self._note_ranges(node)
+        told = {entry["type"]: entry["status"] for entry in self._reported.get("conditions") or ()}
+        present = meta.conditions(node)
+        if any(entry["status"] == "Unknown" != told.get(entry["type"], "Unknown") for entry in present):
+            # The node was given up while it could not report: what was reported last is not what the server has.
+            self._reported = {**self._reported, "conditions": present}
+            self._conditions = present
+            self._nudge.set()
 
     def nudge(self) -> None:
         """Look at the node's condition now."""

@@ -94,3 +94,11 @@ def test_simulated_pods_survive_their_agent(cluster: Cluster) -> None:
     assert after["containerStatuses"][0]["containerID"] == before["containerStatuses"][0]["containerID"]
     assert after["containerStatuses"][0]["restartCount"] == 0
     cluster.out("delete", "pod", "kept", "after")
+
+
+def test_a_node_that_was_given_up_reports_again(cluster: Cluster) -> None:
+    name = cluster.get("nodes")["items"][0]["metadata"]["name"]
+    lost = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}
+    patch = json.dumps({"status": {"conditions": [lost]}})
+    cluster.out("patch", "node", name, "--subresource=status", "-p", patch)
+    cluster.out("wait", "--for=condition=Ready", f"node/{name}", "--timeout=8s")
