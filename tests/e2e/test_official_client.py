@@ -11,6 +11,8 @@ from tests.e2e.manifests import deployment, pod
 from tests.support.cluster import Cluster
 
 kubernetes = pytest.importorskip("kubernetes")
+# The client leaves sockets of watches and exec to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture
