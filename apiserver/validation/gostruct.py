@@ -104,7 +104,8 @@ def volume_source(source: Mapping[str, Any], fields: Sequence[str]) -> dict[str,
 
 def pod_template(template: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata has JSON names, and only what is set, inside the internal type, too."""
-    metadata = {name: value for name, value in (template.get("metadata") or {}).items() if value}
+    given = {name: value for name, value in (template.get("metadata") or {}).items() if value}
+    metadata = {name: _sorted(value) if isinstance(value, dict) else value for name, value in given.items()}
     return {**metadata, "Spec": pod_spec(template.get("spec") or {})}
 
 
@@ -165,8 +166,13 @@ def _value(info: TypeInfo, go: str, value: Any) -> Any:
     if info.kind == "list" and info.elem is not None:
         return [_value(info.elem, "", item) for item in value] or None
     if info.kind == "map":
-        return dict(sorted(value.items())) or None
+        return _sorted(value) or None
     return value
+
+
+def _sorted(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Maps print with their keys in order."""
+    return dict(sorted(value.items()))
 
 
 def _zero(info: TypeInfo, go: str) -> Any:

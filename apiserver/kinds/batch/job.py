@@ -10,7 +10,7 @@ from apimachinery.field import FieldError
 from apiserver.kinds import cells, podtemplates, strategy
 from apiserver.kinds.batch import job_rules, job_status
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
-from apiserver.validation import meta, names
+from apiserver.validation import gostruct, meta, names
 
 UID_LABEL = "batch.kubernetes.io/controller-uid"
 NAME_LABEL = "batch.kubernetes.io/job-name"
@@ -196,7 +196,9 @@ def _template_change(template: Obj, old: Obj) -> list[FieldError]:
         at_rest = "Suspended" in job_status.true_conditions(old) and not status.get("active")
         if not status.get("startTime") or at_rest:
             stored = _with_mutable_parts(template, stored)
-    return meta.validate_immutable(template, stored, "spec.template")
+    if meta.same(template, stored):
+        return []
+    return [field.invalid("spec.template", gostruct.pod_template(template), meta.IMMUTABLE)]
 
 
 def _with_mutable_parts(template: Obj, stored: Obj) -> Obj:
