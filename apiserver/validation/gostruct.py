@@ -102,6 +102,22 @@ def volume_source(source: Mapping[str, Any], fields: Sequence[str]) -> dict[str,
     return {name: value for name, value in drawn.items() if name in known}
 
 
+def volume_affinity(affinity: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A VolumeNodeAffinity, of a persistent volume."""
+    return None if affinity is None else _struct(_type("v1/PersistentVolume", "spec", "nodeAffinity"), affinity)
+
+
+def node_selector_term(term: Mapping[str, Any]) -> dict[str, Any]:
+    listed = _type("v1/PersistentVolume", "spec", "nodeAffinity", "required", "nodeSelectorTerms")
+    assert listed.elem is not None
+    return _struct(listed.elem, term)
+
+
+def scope_selector(selector: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a ResourceQuota."""
+    return _struct(_type("v1/ResourceQuota", "spec", "scopeSelector"), selector)
+
+
 def pod_template(template: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata has JSON names, and only what is set, inside the internal type, too."""
     given = {name: value for name, value in (template.get("metadata") or {}).items() if value}

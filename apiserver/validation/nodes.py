@@ -175,7 +175,7 @@ def _configs(spec: Obj, status: Obj) -> list[FieldError]:
 def _config(source: Obj, path: str, pins: Callable[[Obj, str], list[FieldError]]) -> list[FieldError]:
     reference = source.get("configMap")
     if reference is None:
-        return [field.invalid(path, source, _ONE_SOURCE)]
+        return [field.invalid(path, {"ConfigMap": None}, _ONE_SOURCE)]
     path += ".configMap"
     errors = pins(reference, path)
     for name, check in (

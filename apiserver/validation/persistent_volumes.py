@@ -229,7 +229,7 @@ def validate_update(volume: Obj, old: Obj) -> list[FieldError]:
     errors += meta.validate_immutable(spec.get("volumeMode"), before.get("volumeMode"), "volumeMode")
     affinity, was = spec.get("nodeAffinity"), before.get("nodeAffinity")
     if was is not None and not _same_affinity(affinity, was):
-        errors += [field.invalid("nodeAffinity", affinity, meta.IMMUTABLE)]
+        errors += [field.invalid("nodeAffinity", gostruct.volume_affinity(affinity), meta.IMMUTABLE)]
     if before.get("volumeAttributesClassName") is not None and spec.get("volumeAttributesClassName") is None:
         text = "update from non-nil value to nil is forbidden"
         errors.append(field.forbidden("spec.volumeAttributesClassName", text))

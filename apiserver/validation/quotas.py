@@ -8,7 +8,7 @@ from typing import Any
 from apimachinery import field
 from apimachinery.field import FieldError
 from apimachinery.quantity import Quantity
-from apiserver.validation import meta, names, resources
+from apiserver.validation import gostruct, meta, names, resources
 
 Obj = Mapping[str, Any]
 
@@ -188,7 +188,9 @@ def _selector(selector: Obj, spec: Obj, hard: Obj) -> list[FieldError]:
         scope = term.get("scopeName") or ""
         if scope not in _SCOPES:
             errors.append(field.invalid(path + ".scopeName", scope, "unsupported scope"))
-        errors += [field.invalid(path, selector, "unsupported scope applied to resource")] * _unfit(scope, hard)
+        if unfit := _unfit(scope, hard):
+            shown = gostruct.scope_selector(selector)
+            errors += [field.invalid(path, shown, "unsupported scope applied to resource")] * unfit
         errors += _operator(term, scope, path)
     named = {term.get("scopeName") for term in terms}
     scopes = spec.get("scopes") or None

@@ -200,10 +200,10 @@ def _node_affinity_change(new: Obj | None, old: Obj | None) -> list[FieldError]:
     terms = ((new or {}).get(required) or {}).get("nodeSelectorTerms") or []
     if old_terms and len(terms) != len(old_terms):
         text = "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
-        return [field.invalid(path, terms, text)]
+        return [field.invalid(path, [gostruct.node_selector_term(term) for term in terms] or None, text)]
     text = "only additions are allowed (no mutations or deletions)"
     return [
-        field.invalid(f"{path}[{position}]", term, text)
+        field.invalid(f"{path}[{position}]", gostruct.node_selector_term(term), text)
         for position, (term, before) in enumerate(zip(terms, old_terms, strict=False))
         if not _only_added(term, before)
     ]
