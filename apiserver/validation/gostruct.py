@@ -7,7 +7,7 @@ about Go types are read when first needed. Names and order are those of the vers
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ _NAMES = {
     "apiGroup": "APIGroup",
     "apiVersion": "APIVersion",
     "awsElasticBlockStore": "AWSElasticBlockStore",
+    "cel": "CEL",
     "cephfs": "CephFS",
     "chapAuthDiscovery": "DiscoveryCHAPAuth",
     "chapAuthSession": "SessionCHAPAuth",
@@ -41,6 +42,7 @@ _NAMES = {
     "httpGet": "HTTPGet",
     "httpHeaders": "HTTPHeaders",
     "ip": "IP",
+    "ips": "IPs",
     "iqn": "IQN",
     "iscsi": "ISCSI",
     "iscsiInterface": "ISCSIInterface",
@@ -116,6 +118,11 @@ def node_selector_term(term: Mapping[str, Any]) -> dict[str, Any]:
 def scope_selector(selector: Mapping[str, Any]) -> dict[str, Any]:
     """Of a ResourceQuota."""
     return _struct(_type("v1/ResourceQuota", "spec", "scopeSelector"), selector)
+
+
+def value(kind: str, *fields: str) -> Callable[[Any], Any]:
+    """What draws a value of the type of a kind's field: value("storage.k8s.io/v1/VolumeAttachment", "spec")(spec)."""
+    return lambda given: _value(_type(kind, *fields), "*", given)
 
 
 def pod_template(template: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ validate_update. Names follow the kind's own rule, which is handed in.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from apimachinery import field
@@ -204,11 +204,12 @@ def validate_field_manager(name: str, path: str) -> list[FieldError]:
     return errors
 
 
-def validate_immutable(new: Any, old: Any, path: str) -> list[FieldError]:
-    """The value must not change; unset, null, empty maps and empty lists count as one."""
+def validate_immutable(new: Any, old: Any, path: str, draw: Callable[[Any], Any] | None = None) -> list[FieldError]:
+    """The value must not change; unset, null, empty maps and empty lists count as one. draw: how the message shows a
+    value that is more than JSON, see gostruct."""
     if same(new, old):
         return []
-    return [field.invalid(path, new, IMMUTABLE)]
+    return [field.invalid(path, draw(new) if draw is not None else new, IMMUTABLE)]
 
 
 def same(left: Any, right: Any) -> bool:

@@ -10,7 +10,9 @@ from apimachinery.field import FieldError
 from apiserver.kinds import cells
 from apiserver.kinds.networking import references
 from apiserver.registry.kind import NAME_COLUMN, Column, Ctx, Kind, Obj
-from apiserver.validation import ips, meta, names
+from apiserver.validation import gostruct, ips, meta, names
+
+_DRAWN = gostruct.value("networking.k8s.io/v1/IPAddress", "spec", "parentRef")
 
 
 class IPAddress(Kind):
@@ -48,7 +50,7 @@ class IPAddress(Kind):
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
         new_value, old_value = ((each.get("spec") or {}).get("parentRef") for each in (obj, old))
-        return meta.validate_immutable(new_value, old_value, "spec.parentRef")
+        return meta.validate_immutable(new_value, old_value, "spec.parentRef", _DRAWN)
 
     def selectable_fields(self, obj: Obj) -> dict[str, str]:
         parent = (obj.get("spec") or {}).get("parentRef") or {}

@@ -9,9 +9,10 @@ from apimachinery import field
 from apimachinery.field import FieldError
 from apiserver.kinds.resource import common
 from apiserver.registry.kind import Obj
-from apiserver.validation import meta
+from apiserver.validation import gostruct, meta
 from apiserver.validation.pod import scheduling
 
+_DRAWN = gostruct.value("resource.k8s.io/v1/ResourceClaim", "status", "allocation")
 _MAX_ITEMS = 32
 _MAX_ALTERNATIVES = 8
 _MAX_CONSUMERS = 256
@@ -143,7 +144,7 @@ def validate_status(claim: Obj, old: Obj) -> list[FieldError]:
         errors.append(field.forbidden(path, text))
     if allocation is not None:
         if before.get("allocation") is not None:
-            errors += meta.validate_immutable(allocation, before["allocation"], "status.allocation")
+            errors += meta.validate_immutable(allocation, before["allocation"], "status.allocation", _DRAWN)
         else:
             errors += _allocation(allocation, "status.allocation", request_names(claim.get("spec") or {}))
     return errors

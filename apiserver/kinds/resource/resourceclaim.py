@@ -9,7 +9,9 @@ from apimachinery.field import FieldError
 from apiserver.kinds import cells, strategy
 from apiserver.kinds.resource import admin, claims
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
-from apiserver.validation import meta
+from apiserver.validation import gostruct, meta
+
+_DRAWN = gostruct.value("resource.k8s.io/v1/ResourceClaim", "spec")
 
 
 class ResourceClaim(Kind):
@@ -47,7 +49,7 @@ class ResourceClaim(Kind):
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
         if ctx.subresource == "status":
             return claims.validate_status(obj, old)
-        return meta.validate_immutable(obj.get("spec"), old.get("spec"), "spec")
+        return meta.validate_immutable(obj.get("spec"), old.get("spec"), "spec", _DRAWN)
 
 
 def _state(obj: Obj) -> str:

@@ -10,9 +10,10 @@ from apimachinery.field import FieldError
 from apiserver.kinds import cells
 from apiserver.kinds.resource import admin, claims
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Ctx, Kind, Obj
-from apiserver.validation import labels, meta
+from apiserver.validation import gostruct, labels, meta
 
 _TEMPLATE_META = ("annotations", "labels")
+_CLAIM = gostruct.value("resource.k8s.io/v1/ResourceClaimTemplate", "spec", "spec")
 
 
 class ResourceClaimTemplate(Kind):
@@ -43,4 +44,8 @@ class ResourceClaimTemplate(Kind):
         return errors + claims.validate_spec(spec.get("spec") or {}, "spec.spec")
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
-        return meta.validate_immutable(obj.get("spec"), old.get("spec"), "spec")
+        return meta.validate_immutable(obj.get("spec"), old.get("spec"), "spec", _drawn)
+
+
+def _drawn(spec: Obj) -> Obj:
+    return {**(spec.get("metadata") or {}), "Spec": _CLAIM(spec.get("spec") or {})}

@@ -11,10 +11,12 @@ from apiserver.kinds import cells, strategy
 from apiserver.kinds.core.persistent_volume import default_volume_source
 from apiserver.kinds.storage import rules
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
-from apiserver.validation import meta, names, persistent_volumes
+from apiserver.validation import gostruct, meta, names, persistent_volumes
 
 _METADATA_LIMIT = 256 * 1024
 _MESSAGE_LIMIT = 1024
+
+_DRAWN = gostruct.value("storage.k8s.io/v1/VolumeAttachment", "spec")
 
 
 class VolumeAttachment(Kind):
@@ -64,7 +66,7 @@ class VolumeAttachment(Kind):
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
         errors = self.validate(ctx, obj)
-        return errors + meta.validate_immutable(obj.get("spec"), old.get("spec"), "spec")
+        return errors + meta.validate_immutable(obj.get("spec"), old.get("spec"), "spec", _DRAWN)
 
 
 def _source(source: Obj, path: str) -> list[FieldError]:
