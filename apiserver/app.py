@@ -8,7 +8,7 @@ Refuses to know storage, authentication or admission: server.py puts those toget
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +99,8 @@ class App:
         self.group_versions: set[tuple[str, str]] = set()
         self.paths: dict[str, tuple[frozenset[str], PathHandler]] = {}
         self.prefixes: list[tuple[str, PathHandler]] = []
-        self.delegate: PathHandler | None = None  # what is no route of ours: aggregated APIs
+        self.remote: Collection[tuple[str, str]] = ()  # group versions of other servers
+        self.delegate: PathHandler | None = None  # who answers for those
         self._proceed: Proceed = self.dispatch
         self._writes: set[asyncio.Task[Reply]] = set()
 
@@ -138,6 +139,8 @@ class App:
 
     async def dispatch(self, request: Request) -> Reply:
         info = request.info
+        if self.remote and self.delegate is not None and group_version(request) in self.remote:
+            return await self.delegate(request)
         if not info.is_resource:
             return await self._path(request)
         routes = self.routes.get((info.group, info.version, info.resource))
@@ -204,13 +207,20 @@ class App:
 
     async def _unknown(self, request: Request) -> Reply:
         """404: a Status inside the groups that are served, plain text elsewhere."""
-        info, path = request.info, request.raw_path
+        path = request.raw_path
         known = path.startswith("/api/") or any(
             path.startswith(f"/apis/{group}/") for group, _ in self.group_versions if group
         )
-        if self.delegate is not None and not info.bad and not path.startswith("/api/"):
-            return await self.delegate(request)
         raise route_not_found() if known else page_not_found()
+
+
+def group_version(request: Request) -> tuple[str, str]:
+    """What a request below /apis is for, ("", "") elsewhere."""
+    info = request.info
+    if info.is_resource:
+        return (info.group, info.version)
+    parts = request.raw_path.split("/", 4)
+    return (parts[2], parts[3]) if len(parts) > 3 and parts[1] == "apis" else ("", "")
 
 
 class _Stage:

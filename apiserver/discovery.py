@@ -1,14 +1,14 @@
 """What is served, told in both ways: /api and /apis with their lists, and the aggregated documents of apidiscovery.k8s.io.
 
-Documents are made when first asked for and kept until a kind is added or removed. Aggregated API servers hand in their
-own part through `external`.
+Documents are made when first asked for and kept until a kind is added or removed. What other servers answer for is in
+`external`.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ import orjson
 
 from apimachinery import gvk
 from apiserver import negotiate
+from apiserver.aggregation import priorities
 from apiserver.filters.base import Request
 from apiserver.filters.errors import page_not_found, route_not_found
 from apiserver.registry.kind import Kind, Obj
@@ -33,12 +34,23 @@ class Group:
     versions: dict[str, list[Kind]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class External:
+    """A group version that another server answers. resources: its APIResources as last seen. current: it can be reached."""
+
+    group_priority: int
+    version_priority: int
+    resources: Sequence[Obj]
+    current: bool
+
+
 class Discovery:
     """The served groups and the documents that show them."""
 
     def __init__(self, server_address: Callable[[], str]) -> None:
         self._server_address = server_address
         self.groups: dict[str, Group] = {}
+        self.external: dict[tuple[str, str], External] = {}
         self._cache: dict[Any, Any] = {}
         self.changed: list[Callable[[], None]] = []
 
@@ -68,6 +80,30 @@ class Discovery:
             del self.groups[group_name]
         self._forget()
 
+    def replace_external(self, external: dict[tuple[str, str], External]) -> None:
+        """Show these group versions of other servers, and no others."""
+        if external != self.external:
+            self.external = external
+            self._forget()
+
+    def _names(self) -> list[str]:
+        """All named groups, in the order of their priorities."""
+        rank = {name: priorities.of_group(name) for name in self.groups if name}
+        for (group, _), external in self.external.items():
+            rank[group] = max(rank.get(group, 0), external.group_priority)
+        return sorted(rank, key=lambda name: (-rank[name], name))
+
+    def _versions(self, group: str) -> list[str]:
+        """All versions of a group, most preferred first."""
+        rank: dict[str, int] = {}
+        if group in self.groups:
+            known = priorities.GROUPS.get(group, (0, {}))[1]
+            rank = {version: known.get(version, priorities.CUSTOM_VERSION) for version in self.groups[group].versions}
+        for (owner, version), external in self.external.items():
+            if owner == group:
+                rank[version] = external.version_priority
+        return sorted(rank, key=lambda version: (-rank[version], version_rank(version)))
+
     def _forget(self) -> None:
         self._cache.clear()
         for callback in self.changed:
@@ -92,18 +128,18 @@ class Discovery:
         aggregated = self._aggregated_form(request)
         if aggregated:
             return self._aggregated(request, aggregated, legacy=False)
-        groups = [_group_document(group) for group in self.groups.values() if group.name]
+        groups = [_group_document(name, self._versions(name)) for name in self._names()]
         return self._reply(request, {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 
     async def group(self, request: Request) -> Reply:
         """/apis/<group> and /apis/<group>/<version>, /api/<version>."""
         parts = request.info.path.strip("/").split("/")
         name, version = ("", parts[1]) if parts[0] == "api" else (parts[1], parts[2] if len(parts) > 2 else "")
+        if not version and name and (versions := self._versions(name)):
+            return self._reply(request, {"kind": "APIGroup", "apiVersion": "v1", **_group_document(name, versions)})
         group = self.groups.get(name)
         if group is None:
             raise route_not_found() if not name else page_not_found()
-        if not version:
-            return self._reply(request, {"kind": "APIGroup", "apiVersion": "v1", **_group_document(group)})
         if version not in group.versions:
             raise route_not_found()
         key = (name, version)
@@ -113,7 +149,8 @@ class Discovery:
         return self._reply(request, document)
 
     def group_paths(self) -> Iterable[str]:
-        """The paths of all groups and versions."""
+        """The paths of all groups, and of the versions that this server answers."""
+        yield from dict.fromkeys(f"/apis/{group}" for group, _ in self.external if group not in self.groups)
         for group in self.groups.values():
             if group.name:
                 yield f"/apis/{group.name}"
@@ -147,12 +184,12 @@ class Discovery:
         key = ("aggregated", version, legacy)
         made: tuple[bytes, str] | None = self._cache.get(key)
         if made is None:
-            groups = [group for group in self.groups.values() if (group.name == "") is legacy]
+            names = ([""] if "" in self.groups else []) if legacy else self._names()
             document = {
                 "kind": "APIGroupDiscoveryList",
                 "apiVersion": f"{AGGREGATED}/{version}",
                 "metadata": {},
-                "items": [_discovery_group(group) for group in groups],
+                "items": [self._discovery_group(name) for name in names],
             }
             body = orjson.dumps(document)
             made = self._cache[key] = (body + b"\n", f'"{hashlib.sha512(body).hexdigest().upper()}"')
@@ -162,6 +199,25 @@ class Discovery:
             return Reply(304, b"", "", headers)
         media_type = f"application/json;g={AGGREGATED};v={version};as=APIGroupDiscoveryList"
         return Reply(200, body, media_type, headers)
+
+    def _discovery_group(self, name: str) -> Obj:
+        versions = []
+        for version in self._versions(name):
+            external = self.external.get((name, version))
+            if external is not None:
+                resources = _foreign_resources(external.resources, name, version)
+                versions.append(
+                    {
+                        "version": version,
+                        "resources": resources,
+                        "freshness": "Current" if external.current else "Stale",
+                    }
+                )
+                continue
+            kinds = sorted(self.groups[name].versions[version], key=lambda kind: kind.plural)
+            resources = [_discovery_resource(kind, version) for kind in kinds]
+            versions.append({"version": version, "resources": resources, "freshness": "Current"})
+        return {"metadata": {"name": name} if name else {}, "versions": versions}
 
 
 def version_rank(version: str) -> tuple[int, int, int, str]:
@@ -191,11 +247,9 @@ def storage_version_hash(kind: Kind) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()
 
 
-def _group_document(group: Group) -> Obj:
-    versions = [
-        {"groupVersion": gvk.api_version(group.name, version), "version": version} for version in group.versions
-    ]
-    return {"name": group.name, "versions": versions, "preferredVersion": versions[0]}
+def _group_document(name: str, names: Sequence[str]) -> Obj:
+    versions = [{"groupVersion": gvk.api_version(name, version), "version": version} for version in names]
+    return {"name": name, "versions": versions, "preferredVersion": versions[0]}
 
 
 def resource_list(group: Group, version: str) -> Obj:
@@ -235,19 +289,6 @@ def _resources(kind: Kind) -> Iterable[Obj]:
         yield entry
 
 
-def _discovery_group(group: Group) -> Obj:
-    meta: Obj = {"name": group.name} if group.name else {}
-    versions = [
-        {
-            "version": version,
-            "resources": [_discovery_resource(kind, version) for kind in sorted(kinds, key=lambda kind: kind.plural)],
-            "freshness": "Current",
-        }
-        for version, kinds in group.versions.items()
-    ]
-    return {"metadata": meta, "versions": versions}
-
-
 def _discovery_resource(kind: Kind, version: str) -> Obj:
     resource: Obj = {
         "resource": kind.plural,
@@ -274,3 +315,40 @@ def _discovery_resource(kind: Kind, version: str) -> Obj:
             for sub in sorted(kind.subresources, key=lambda sub: sub.name)
         ]
     return resource
+
+
+def _foreign_resources(resources: Iterable[Obj], group: str, version: str) -> list[Obj]:
+    """Another server's APIResources in the aggregated form."""
+    found: dict[str, Obj] = {}
+    rest: list[Obj] = []
+    for entry in resources:
+        if "/" in entry.get("name", ""):
+            rest.append(entry)
+            continue
+        found[entry["name"]] = {
+            "resource": entry["name"],
+            "responseKind": _foreign_kind(entry, group, version),
+            "scope": "Namespaced" if entry.get("namespaced") else "Cluster",
+            "singularResource": entry.get("singularName") or "",
+            "verbs": list(entry.get("verbs") or ()),
+            **{key: list(entry[key]) for key in ("shortNames", "categories") if entry.get(key)},
+        }
+    for entry in rest:
+        name, _, sub = entry["name"].partition("/")
+        if name in found:
+            found[name].setdefault("subresources", []).append(
+                {
+                    "subresource": sub,
+                    "responseKind": _foreign_kind(entry, group, version),
+                    "verbs": list(entry.get("verbs") or ()),
+                }
+            )
+    return list(found.values())
+
+
+def _foreign_kind(entry: Obj, group: str, version: str) -> Obj:
+    return {
+        "group": entry.get("group") or group,
+        "version": entry.get("version") or version,
+        "kind": entry.get("kind") or "",
+    }

@@ -14,6 +14,8 @@ from typing import Any, cast
 from apimachinery.clock import Clock, RealClock
 from apiserver import admission, authn, authz, discovery, kinds, openid, routing, storage
 from apiserver.admission.chain import Chain
+from apiserver.aggregation.aggregator import Aggregator
+from apiserver.aggregation.availability import Identity
 from apiserver.app import FILTERS, App, Routes, Server
 from apiserver.bootstrap import (
     api_services,
@@ -119,6 +121,17 @@ class ApiServer:
             ),
         )
         self.background["custom-resources"] = self.custom.run
+        self.aggregator = Aggregator(
+            self.reader,
+            self.writer,
+            clock,
+            Identity(config.proxy_client_cert_file, config.proxy_client_key_file),
+            streams=self.streams,
+            shown=self._show_external,
+            custom=self._custom_group_versions,
+        )
+        self.background["aggregation"] = self.aggregator.run
+        self.app.remote, self.app.delegate = self.aggregator.remotes, self.aggregator.handle
 
     # -- kinds
 
@@ -134,9 +147,25 @@ class ApiServer:
 
     def _route(self, routes: Routes) -> None:
         self.app.add_routes(routes)
-        for path in self.discovery.group_paths():
+        self._route_groups()
+
+    def _route_groups(self) -> None:
+        """The documents of groups and versions have the paths that discovery says, and no others."""
+        served = set(self.discovery.group_paths())
+        for path, (_, handler) in list(self.app.paths.items()):
+            if handler == self.discovery.group and path not in served:
+                del self.app.paths[path]
+        for path in served:
             if path not in self.app.paths:
                 self.app.add_path(path, self.discovery.group)
+
+    def _show_external(self, external: dict[tuple[str, str], discovery.External]) -> None:
+        self.discovery.replace_external(external)
+        self._route_groups()
+
+    def _custom_group_versions(self) -> set[tuple[str, str]]:
+        custom = [store.kind for store in self.registry.stores.values() if store.kind.custom]
+        return {(kind.group, version) for kind in custom for version in kind.versions}
 
     async def serve_custom(self, kind: Kind, old: Kind | None) -> None:
         """Serve a custom kind, in place of `old` if that is given: without a moment in which neither is there."""
@@ -149,6 +178,8 @@ class ApiServer:
         self.discovery.add(kind)
         for name in kind.versions:
             self._route(routing.routes_of(self.server, kind, name, store, custom=True))
+        self._route_groups()
+        self.aggregator.custom_changed()
         if before is not None:
             await before.cache.close()
 
@@ -157,10 +188,9 @@ class ApiServer:
         for name in kind.versions:
             self.app.remove_routes(kind.group, name, kind.plural)
         self.discovery.remove(kind.group, kind.plural)
-        served = set(self.discovery.group_paths())
-        for path in [path for path in self.app.paths if path.startswith(f"/apis/{kind.group}") and path not in served]:
-            del self.app.paths[path]
+        self._route_groups()
         store = self.registry.remove(kind)
+        self.aggregator.custom_changed()
         if store is not None:
             await store.cache.close()
 
@@ -182,6 +212,7 @@ class ApiServer:
         self.registry_ready()
         try:
             await self.custom.start()
+            await self.aggregator.start()
             await self._listen()
             await self._run_hooks()
         except BaseException:
@@ -210,6 +241,7 @@ class ApiServer:
             await self.http.end()
         await self.admission.close()
         await self.kubelets.close()
+        await self.aggregator.close()
         await self.caches.close()
 
     # -- parts

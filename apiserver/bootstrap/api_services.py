@@ -3,36 +3,13 @@
 from __future__ import annotations
 
 from apimachinery import times
+from apiserver.aggregation import priorities
 from apiserver.bootstrap.ensure import Access, ensure
 from apiserver.discovery import Discovery
 from apiserver.registry.kind import Obj
 
 GROUP = "apiregistration.k8s.io"
 AUTOMANAGED = "kube-aggregator.kubernetes.io/automanaged"
-
-# group -> (group priority, priority of its versions)
-PRIORITIES: dict[str, tuple[int, dict[str, int]]] = {
-    "": (18000, {"v1": 1}),
-    "apps": (17800, {"v1": 15}),
-    "events.k8s.io": (17750, {"v1": 15}),
-    "authentication.k8s.io": (17700, {"v1": 15}),
-    "authorization.k8s.io": (17600, {"v1": 15}),
-    "autoscaling": (17500, {"v1": 15, "v2": 30}),
-    "batch": (17400, {"v1": 15}),
-    "certificates.k8s.io": (17300, {"v1": 15}),
-    "networking.k8s.io": (17200, {"v1": 15}),
-    "policy": (17100, {"v1": 15}),
-    "rbac.authorization.k8s.io": (17000, {"v1": 15}),
-    "storage.k8s.io": (16800, {"v1": 15}),
-    "apiextensions.k8s.io": (16700, {"v1": 15}),
-    "admissionregistration.k8s.io": (16700, {"v1": 15}),
-    "scheduling.k8s.io": (16600, {"v1": 15}),
-    "coordination.k8s.io": (16500, {"v1": 15}),
-    "node.k8s.io": (16300, {"v1": 15}),
-    "discovery.k8s.io": (16200, {"v1": 15}),
-    "resource.k8s.io": (16200, {"v1": 20}),
-    "flowcontrol.apiserver.k8s.io": (16100, {"v1": 21}),
-}
 
 
 def local(group: str, version: str, priority: int, version_priority: int, how: str) -> Obj:
@@ -62,7 +39,9 @@ def available(now: str) -> Obj:
 
 
 async def reconcile(access: Access, discovery: Discovery) -> None:
-    for group, (priority, versions) in PRIORITIES.items():
+    for group, (priority, versions) in priorities.GROUPS.items():
+        if group == GROUP:
+            continue  # what registers the others needs no registration
         served = discovery.groups.get(group)
         for version, version_priority in versions.items():
             if served is not None and version in served.versions:

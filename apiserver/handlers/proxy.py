@@ -9,46 +9,17 @@ from __future__ import annotations
 
 import ipaddress
 import random
-import ssl
-from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
-
-import aiohttp
-from aiohttp.web_request import BaseRequest
+from urllib.parse import urlsplit
 
 from apimachinery import errors
 from apimachinery.errors import ApiError
+from apiserver import forward
 from apiserver.filters.base import Request
+from apiserver.forward import Target, headers_of, unverified_tls, wants_upgrade
 from apiserver.handlers import podtarget
 from apiserver.handlers.scope import Scope
 from apiserver.registry.kind import Obj
-from serving.reply import HijackReply, Reply, Stream, StreamReply
-from streaming import upgrade
-from streaming.duplex import take_over, tunnel
-
-_CONNECT_SECONDS = 30.0
-_PIECE = 64 * 1024
-_NOT_FORWARDED = frozenset(
-    ("host", "authorization", "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
-     "transfer-encoding", "upgrade", "content-length")
-)  # fmt: skip
-_NOT_RETURNED = frozenset(
-    ("connection", "keep-alive", "transfer-encoding", "content-length", "content-type", "upgrade", "trailer")
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a request goes. tls: for https; None for http."""
-
-    scheme: str
-    host: str
-    port: int
-    tls: ssl.SSLContext | None
-
-    @property
-    def authority(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+from serving.reply import Header, Reply
 
 
 def split_name(name: str) -> tuple[str, str, str]:
@@ -61,14 +32,6 @@ def split_name(name: str) -> tuple[str, str, str]:
     if len(parts) == 3 and parts[0] in ("http", "https", ""):
         return parts[0] or "http", parts[1], parts[2]
     raise errors.bad_request(f'invalid service request "{name}"')
-
-
-def _unverified() -> ssl.SSLContext:
-    """Pods and services show certificates of their own making; the original does not verify them either."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def check_address(address: str) -> None:
@@ -95,7 +58,9 @@ async def pod(scope: Scope, request: Request) -> Reply:
     address = str((found.get("status") or {}).get("podIP") or "")
     check_address(address)
     number = int(port) if port.isdigit() else (443 if scheme == "https" else 80)
-    return await _forward(scope, request, Target(scheme, address, number, _unverified() if scheme == "https" else None))
+    return await _forward(
+        scope, request, Target(scheme, address, number, unverified_tls() if scheme == "https" else None)
+    )
 
 
 async def service(scope: Scope, request: Request) -> Reply:
@@ -117,7 +82,7 @@ async def service(scope: Scope, request: Request) -> Reply:
         raise errors.service_unavailable(f'no endpoints available for service "{name}"')
     host, number = random.choice(candidates)
     check_address(host)
-    return await _forward(scope, request, Target(scheme, host, number, _unverified() if scheme == "https" else None))
+    return await _forward(scope, request, Target(scheme, host, number, unverified_tls() if scheme == "https" else None))
 
 
 def _port_name(found: Obj, name: str, port: str) -> str:
@@ -143,7 +108,7 @@ async def node(scope: Scope, request: Request) -> Reply:
     if not own:
         check_address(location.host)
     return await _forward(
-        scope, request, Target("https", location.host, number, kubelets.tls if own else _unverified())
+        scope, request, Target("https", location.host, number, kubelets.tls if own else unverified_tls())
     )
 
 
@@ -157,66 +122,26 @@ async def _forward(scope: Scope, request: Request, target: Target) -> Reply:
         query = f"?{request.raw_query}" if request.raw_query else ""
         return Reply(301, b"", "", [("Location", f"{request.raw_path}/{query}")])
     rest = (path or "/") + (f"?{request.raw_query}" if request.raw_query else "")
-    headers = _forwarded_headers(request)
-    if "upgrade" in request.headers.get("Connection", "").lower():
-        return await _upgraded(scope, request, target, rest, headers)
-    return await _plain(request, target, rest, headers)
+    headers = headers_of(request)
 
+    def unreachable(error: Exception) -> ApiError:
+        return errors.service_unavailable(f"error trying to reach service: {error or type(error).__name__}")
 
-def _forwarded_headers(request: Request) -> list[tuple[str, str]]:
-    headers = [
-        (name, value)
-        for name, value in request.headers.items()
-        if name.lower() not in _NOT_FORWARDED and not name.lower().startswith(("impersonate-", "x-remote-"))
-    ]
-    forwarded = [value for value in (request.headers.get("X-Forwarded-For"), request.remote) if value]
-    headers = [(name, value) for name, value in headers if name.lower() != "x-forwarded-for"]
-    return [
-        *headers,
-        ("X-Forwarded-For", ", ".join(forwarded)),
-        ("X-Forwarded-Uri", quote(request.raw_path, safe="/%:")),
-    ]
-
-
-async def _plain(request: Request, target: Target, rest: str, headers: list[tuple[str, str]]) -> Reply:
-    from yarl import URL
-
-    body = await request.read() if request.http.can_read_body else None
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
-    connector = aiohttp.TCPConnector(ssl=target.tls if target.tls is not None else True, force_close=True)
-    session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
-    try:
-        answer = await session.request(
-            request.method,
-            URL(f"{target.scheme}://{target.authority}{rest}", encoded=True),
-            headers=headers,
-            data=body,
-            allow_redirects=False,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-        )
-    except aiohttp.ClientError as error:
-        await session.close()
-        raise _unreachable(request, target, error) from error
-    except BaseException:
-        await session.close()
-        raise
+    if wants_upgrade(request):
+        streams = scope.server.services["streams"]
+        return await forward.upgraded(streams, request, target, rest, headers, unreachable=unreachable)
     prefix = request.raw_path[: len(request.raw_path) - len(request.info.subpath)].rstrip("/")
-    returned = [
-        (name, _relocate(value, target, prefix) if name.lower() == "location" else value)
-        for name, value in answer.headers.items()
-        if name.lower() not in _NOT_RETURNED
-    ]
 
-    async def produce(stream: Stream) -> None:
-        async with session, answer:
-            async for piece in answer.content.iter_chunked(_PIECE):
-                await stream.write(piece)
+    def edit(returned: list[Header]) -> list[Header]:
+        return [
+            (name, _relocate(value, target, prefix) if name.lower() == "location" else value)
+            for name, value in returned
+        ]
 
-    return StreamReply(produce, answer.status, answer.headers.get("Content-Type", ""), returned)
-
-
-def _unreachable(request: Request, target: Target, error: Exception) -> ApiError:
-    return errors.service_unavailable(f"error trying to reach service: {error or type(error).__name__}")
+    client = forward.session(target.tls, keep=False)
+    return await forward.plain(
+        request, target, rest, headers, client=client, close=True, unreachable=unreachable, edit=edit
+    )
 
 
 def _relocate(location: str, target: Target, prefix: str) -> str:
@@ -226,30 +151,3 @@ def _relocate(location: str, target: Target, prefix: str) -> str:
         return location
     path = parts.path if parts.path.startswith("/") else "/" + parts.path
     return prefix + path + (f"?{parts.query}" if parts.query else "") + (f"#{parts.fragment}" if parts.fragment else "")
-
-
-async def _upgraded(scope: Scope, request: Request, target: Target, rest: str, headers: list[tuple[str, str]]) -> Reply:
-    forwarded = [("Host", target.authority), ("Connection", "Upgrade"), ("Upgrade", request.headers.get("Upgrade", ""))]
-    try:
-        answer = await upgrade.request(
-            target.host, target.port, method=request.method, target=rest, headers=[*forwarded, *headers], tls=target.tls
-        )
-    except (OSError, upgrade.UpgradeError) as error:
-        raise _unreachable(request, target, error) from error
-    if answer.status != 101:
-        return Reply(answer.status, await answer.body(), answer.header("content-type") or "text/plain")
-
-    async def run(http: BaseRequest) -> None:
-        client = take_over(http)
-        lines = ["HTTP/1.1 101 Switching Protocols", *(f"{name}: {value}" for name, value in answer.headers)]
-        streams = scope.server.services["streams"]
-        streams.add(client.close)
-        try:
-            await client.write(("\r\n".join(lines) + "\r\n\r\n").encode())
-            await tunnel(client, answer.duplex)
-        finally:
-            streams.discard(client.close)
-            answer.duplex.close()
-            client.close()
-
-    return HijackReply(run)

@@ -1,0 +1,1 @@
+"""API aggregation: group versions that other servers answer, as APIService objects say."""

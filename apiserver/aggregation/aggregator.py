@@ -1,0 +1,326 @@
+"""Answers for the group versions of other servers by passing requests on to them, and keeps the APIService objects true.
+
+One worker of the API server. It probes the servers behind APIServices (every 30 seconds, and when a service or its endpoints
+change), writes their Available condition, shows their groups in discovery, and registers the groups of custom resources.
+Requests are passed on as the user who sent them, stated in X-Remote-* headers under the front proxy's certificate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import quote, unquote
+
+import aiohttp
+
+from apimachinery import errors, times
+from apimachinery.clock import Clock, wait_for
+from apimachinery.errors import ApiError
+from apiserver import forward
+from apiserver.aggregation import availability, priorities
+from apiserver.aggregation.availability import Finding, Identity
+from apiserver.app import group_version
+from apiserver.authn.user import User
+from apiserver.bootstrap import api_services
+from apiserver.bootstrap.ensure import Access
+from apiserver.discovery import External
+from apiserver.filters.base import Request
+from apiserver.forward import Target
+from apiserver.registry.kind import NotifyingReader, Obj, Writer
+from apiserver.registry.registry import SERVER_MANAGER
+from serving.reply import Header, Reply
+
+log = logging.getLogger(__name__)
+
+GROUP, PLURAL = api_services.GROUP, "apiservices"
+RESYNC_SECONDS = 30.0
+_NEVER = 86400.0
+_TOKEN = "!#$&'*+-.^_`|~"  # what the name of a header may hold unescaped, besides letters and digits
+
+Key = tuple[str, str]
+
+
+@dataclass
+class Remote:
+    """A group version of another server. spec: the APIService's, by which its connections were made."""
+
+    name: str
+    spec: Obj
+    tls: ssl.SSLContext | None  # None: its caBundle is none
+    client: aiohttp.ClientSession
+    available: bool = False
+    targets: Sequence[Target] = ()
+    resources: Sequence[Obj] = field(default_factory=tuple)
+    failures: int = 0
+    due: float = 0.0  # monotonic time of the next probe
+
+
+class Aggregator:
+    """remotes: what is answered by other servers, by (group, version). shown: told of every change of it."""
+
+    def __init__(
+        self,
+        reader: NotifyingReader,
+        writer: Writer,
+        clock: Clock,
+        identity: Identity,
+        *,
+        streams: set[Callable[[], None]],
+        shown: Callable[[dict[Key, External]], None],
+        custom: Callable[[], Iterable[Key]],
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._clock = clock
+        self._identity = identity
+        self._streams = streams
+        self._shown = shown
+        self._custom = custom
+        self.remotes: dict[Key, Remote] = {}
+        self._pending: dict[str, None] = {}
+        self._custom_changed = True
+        self._rescheduled = asyncio.Event()
+        self._wake = asyncio.Event()
+        reader.on_change(GROUP, PLURAL, lambda _, name: self._notice(name))
+        reader.on_change("", "services", self._service_changed)
+        reader.on_change(
+            "discovery.k8s.io", "endpointslices", lambda namespace, _: self._service_changed(namespace, "")
+        )
+
+    # -- what changed
+
+    def _notice(self, name: str) -> None:
+        self._pending[name] = None
+        self._wake.set()
+
+    def _service_changed(self, namespace: str | None, name: str) -> None:
+        for remote in self.remotes.values():
+            service = remote.spec["service"]
+            if service["namespace"] == namespace and name in ("", service["name"]):
+                self._notice(remote.name)
+
+    def custom_changed(self) -> None:
+        """Custom resources were added or removed."""
+        self._custom_changed = True
+        self._wake.set()
+
+    # -- the worker
+
+    async def start(self) -> None:
+        """Know the remote group versions before the first request; their servers are probed later."""
+        for service in await self._reader.list(GROUP, PLURAL):
+            if (service.get("spec") or {}).get("service"):
+                self._pending[service["metadata"]["name"]] = None
+                await self._remote(service)
+        self._show()
+
+    async def run(self) -> None:
+        """Work until cancelled: on one APIService at a time each, on different ones side by side."""
+        running: set[str] = set()
+        self._wake.set()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._resync())
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                if self._custom_changed:
+                    self._custom_changed = False
+                    await self._guarded("", self._register_custom())
+                for name in [name for name in self._pending if name not in running]:
+                    del self._pending[name]
+                    running.add(name)
+                    group.create_task(self._work(name, running))
+
+    async def _work(self, name: str, running: set[str]) -> None:
+        try:
+            await self._guarded(name, self.sync(name))
+        finally:
+            running.discard(name)
+            self._wake.set()
+
+    async def _guarded(self, name: str, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except ApiError as error:
+            if not errors.is_reason(error, "Conflict", "NotFound"):
+                log.warning("API service %s: %s", name, error)
+            if name:
+                self._notice(name)
+            else:
+                self.custom_changed()
+            await self._clock.sleep(1.0)
+
+    async def _resync(self) -> None:
+        """Have every remote probed again when it is due."""
+        while True:
+            self._rescheduled.clear()
+            now = self._clock.monotonic()
+            for remote in self.remotes.values():
+                if remote.due <= now:
+                    remote.due = now + RESYNC_SECONDS
+                    self._notice(remote.name)
+            due = min((remote.due for remote in self.remotes.values()), default=now + _NEVER)
+            try:
+                await wait_for(self._clock, self._rescheduled.wait(), due - now)
+            except TimeoutError:
+                pass
+
+    def _schedule(self, remote: Remote, finding: Finding) -> None:
+        """When to probe again: soon after a failure of the server itself, for the rest changes are noticed."""
+        remote.failures = remote.failures + 1 if finding.reason == "FailedDiscoveryCheck" else 0
+        delay = min(2.0**remote.failures, RESYNC_SECONDS) if remote.failures else RESYNC_SECONDS
+        remote.due = self._clock.monotonic() + delay
+        self._rescheduled.set()
+
+    async def close(self) -> None:
+        """End all connections."""
+        for remote in self.remotes.values():
+            await remote.client.close()
+
+    # -- one APIService
+
+    async def sync(self, name: str) -> None:
+        """Bring what is answered, and the object's condition, in line with the object and its server. ApiError: again."""
+        service = await self._reader.get(GROUP, PLURAL, None, name)
+        if service is None or not service["spec"].get("service"):
+            await self._forget(name)
+            if service is not None:
+                await self._write(service, Finding("True", "Local", "Local APIServices are always available"))
+            return
+        remote = await self._remote(service)
+        finding = await self._check(remote)
+        if self.remotes.get((service["spec"]["group"], service["spec"]["version"])) is not remote:
+            return  # replaced while it was probed
+        remote.available = finding.status == "True"
+        remote.targets = finding.targets
+        if remote.available:
+            remote.resources = finding.resources
+        self._schedule(remote, finding)
+        self._show()
+        await self._write(service, finding)
+
+    async def _check(self, remote: Remote) -> Finding:
+        spec = remote.spec
+        if remote.tls is None:
+            return Finding("False", "FailedDiscoveryCheck", "the caBundle holds no certificates")
+        found = await availability.locate(self._reader, spec, remote.tls)
+        if found.status != "True":
+            return found
+        return await availability.probe(remote.client, found.targets, spec["group"], spec["version"])
+
+    async def _remote(self, service: Obj) -> Remote:
+        """What is known of an APIService with a service; made anew when its spec changed."""
+        name, spec = service["metadata"]["name"], service["spec"]
+        key = (spec["group"], spec["version"])
+        known = self.remotes.get(key)
+        if known is not None and known.spec == spec:
+            return known
+        await self._forget(name)
+        try:
+            tls: ssl.SSLContext | None = self._identity.tls(spec)
+        except ValueError:
+            tls = None  # told in its condition
+        made = self.remotes[key] = Remote(name, spec, tls, forward.session(tls, keep=True))
+        self._show()
+        return made
+
+    async def _forget(self, name: str) -> None:
+        for key in [key for key, remote in self.remotes.items() if remote.name == name]:
+            remote = self.remotes.pop(key)
+            self._show()
+            await remote.client.close()
+
+    def _show(self) -> None:
+        self._shown(
+            {
+                key: External(
+                    remote.spec.get("groupPriorityMinimum") or 0,
+                    remote.spec.get("versionPriority") or 0,
+                    remote.resources,
+                    remote.available,
+                )
+                for key, remote in self.remotes.items()
+            }
+        )
+
+    async def _write(self, service: Obj, finding: Finding) -> None:
+        """The Available condition, when it says something new."""
+        conditions: list[Obj] = list((service.get("status") or {}).get("conditions") or ())
+        before = next((entry for entry in conditions if entry["type"] == "Available"), None)
+        wanted = {"type": "Available", "status": finding.status}
+        wanted |= {"reason": finding.reason, "message": finding.message}
+        if before is not None and all(before.get(key) == value for key, value in wanted.items()):
+            return
+        unchanged = before is not None and before.get("status") == finding.status
+        wanted["lastTransitionTime"] = (before or {})["lastTransitionTime"] if unchanged else times.now(self._clock)
+        rest = [entry for entry in conditions if entry["type"] != "Available"]
+        service["status"] = {**(service.get("status") or {}), "conditions": [*rest, wanted]}
+        await self._writer.update(GROUP, PLURAL, service, subresource="status", manager=SERVER_MANAGER)
+
+    # -- custom groups
+
+    async def _register_custom(self) -> None:
+        """A local APIService for every group version of custom resources, and none for those that are gone."""
+        wanted = {f"{version}.{group}": (group, version) for group, version in self._custom()}
+        existing = {found["metadata"]["name"]: found for found in await self._reader.list(GROUP, PLURAL)}
+        access = Access(self._reader, self._writer, self._clock)
+        for name, (group, version) in wanted.items():
+            if name not in existing:
+                local = api_services.local(group, version, priorities.CUSTOM_GROUP, priorities.CUSTOM_VERSION, "true")
+                await api_services.register(access, local)
+        for name, found in existing.items():
+            labels = found["metadata"].get("labels") or {}
+            if name not in wanted and labels.get(api_services.AUTOMANAGED) == "true":
+                await self._writer.delete(GROUP, PLURAL, None, name)
+
+    # -- requests
+
+    async def handle(self, request: Request) -> Reply:
+        """Pass a request on to the server of its group version."""
+        remote = self.remotes.get(group_version(request))
+        if remote is None or not remote.available or not remote.targets:
+            return _plain_error(503, "service unavailable")
+        if any(unquote(segment) in (".", "..") for segment in request.raw_path.split("/")):
+            return _plain_error(404, "404 page not found")
+        target = random.choice(remote.targets)
+        headers = [*forward.headers_of(request), *identity_headers(request.user)]
+        rest = request.raw_path + (f"?{request.raw_query}" if request.raw_query else "")
+        try:
+            if forward.wants_upgrade(request):
+                return await forward.upgraded(self._streams, request, target, rest, headers, unreachable=_unreachable)
+            return await forward.plain(
+                request,
+                target,
+                rest,
+                headers,
+                client=remote.client,
+                close=False,
+                unreachable=_unreachable,
+                edit=lambda returned: returned,
+                redirects=False,
+            )
+        except ApiError as error:
+            return _plain_error(503, error.message)
+
+
+def identity_headers(user: User) -> list[Header]:
+    """Who sent the request, for a server that believes the front proxy."""
+    headers = [("X-Remote-User", user.name)]
+    if user.uid:
+        headers.append(("X-Remote-Uid", user.uid))
+    headers += [("X-Remote-Group", group) for group in user.groups]
+    for key, values in user.extra.items():
+        headers += [(f"X-Remote-Extra-{quote(key, safe=_TOKEN)}", value) for value in values]
+    return headers
+
+
+def _unreachable(error: Exception) -> ApiError:
+    return errors.service_unavailable(f"error trying to reach service: {error or type(error).__name__}")
+
+
+def _plain_error(status: int, text: str) -> Reply:
+    return Reply(status, f"{text}\n".encode(), "text/plain; charset=utf-8", [("X-Content-Type-Options", "nosniff")])
