@@ -51,7 +51,7 @@ async def attach(scope: Scope, request: Request) -> Reply:
 
 
 async def _remote_command(scope: Scope, request: Request, verb: str, kind: str, command: Sequence[str]) -> Reply:
-    await _may_upgrade(scope, request)
+    await _may_create(scope, request)
     flags = {name: _flag(request, name, name in ("stdout", "stderr")) for name in ("stdin", "stdout", "stderr", "tty")}
     opts: Obj = {"kind": kind, "apiVersion": "v1", **flags, "container": request.param("container")}
     if verb == "exec":
@@ -60,6 +60,7 @@ async def _remote_command(scope: Scope, request: Request, verb: str, kind: str, 
     pod = await podtarget.pod_of(scope, request)
     container = podtarget.container_of(pod, request.param("container"))
     location = await podtarget.kubelets(scope).locate(podtarget.assigned_node(pod))
+    _check_upgrade(request)
     names = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
     query = [(names[name], "1") for name, on in flags.items() if on] + [("command", part) for part in command]
     target = f"/{verb}/{quote(request.info.namespace)}/{quote(request.info.name)}/{quote(container)}"
@@ -72,11 +73,12 @@ async def _remote_command(scope: Scope, request: Request, verb: str, kind: str, 
 
 async def portforward(scope: Scope, request: Request) -> Reply:
     """portforward: connections to a pod's ports."""
-    await _may_upgrade(scope, request)
+    await _may_create(scope, request)
     ports = [query_options.parse_int(port) for text in request.query.get("ports") or () for port in text.split(",")]
     await podtarget.admit(scope, request, {"kind": "PodPortForwardOptions", "apiVersion": "v1", "ports": ports})
     pod = await podtarget.pod_of(scope, request)
     location = await podtarget.kubelets(scope).locate(podtarget.assigned_node(pod))
+    _check_upgrade(request)
     target = f"/portForward/{quote(request.info.namespace)}/{quote(request.info.name)}"
     if ports:
         target += "?" + urlencode([("port", ",".join(map(str, ports)))])
@@ -93,10 +95,8 @@ def _flag(request: Request, name: str, default: bool) -> bool:
     return default if not values else parse_bool(values)
 
 
-async def _may_upgrade(scope: Scope, request: Request) -> None:
-    """400 unless the connection is to be upgraded; 403 for a GET by who may not create."""
-    if "upgrade" not in request.headers.get("Connection", "").lower():
-        raise errors.bad_request("Upgrade request required")
+async def _may_create(scope: Scope, request: Request) -> None:
+    """403 for a GET by who may not create: opening a connection is no mere reading."""
     if request.method == "POST":
         return
     info = request.info
@@ -105,8 +105,13 @@ async def _may_upgrade(scope: Scope, request: Request) -> None:
     )
     decision = await scope.server.authorizer.authorize(question)
     if not decision.allowed:
-        text = authz.cannot(question) + (f": {decision.reason}" if decision.reason else "")
-        raise errors.forbidden(scope.kind.group, scope.kind.plural, info.name, text)
+        raise authz.forbidden(question, decision.reason)
+
+
+def _check_upgrade(request: Request) -> None:
+    """400 unless the connection is to be upgraded."""
+    if "upgrade" not in request.headers.get("Connection", "").lower():
+        raise errors.bad_request("Upgrade request required")
 
 
 # -- the three ways
