@@ -22,7 +22,7 @@ from apimachinery.errors import ApiError
 from apimachinery.field import FieldError
 from apiserver.admission.base import Attributes, Operation
 from apiserver.authn.user import User
-from apiserver.registry import deletion, metadata
+from apiserver.registry import deletion, metadata, updating
 from apiserver.registry.kind import Ctx, Kind, Obj, Reader
 from apiserver.storage.base import Conflict, KeyExists, NotFound
 from apiserver.storage.cacher import Cacher
@@ -30,7 +30,6 @@ from apiserver.storage.entry import Entry
 from apiserver.validation import meta as meta_rules
 
 _NAME_ATTEMPTS = 8
-_STATUS_WRITERS = frozenset(("status", "approval"))
 
 
 class Admission(Protocol):
@@ -317,19 +316,19 @@ class Store:
         metadata.dedup_owner_references(meta, write.warnings, after_admission=True)
         self._check_revision(write, meta, entry)
         metadata.match_namespace(meta, write.namespace if kind.namespaced else "")
-        self._carry_over(write, new, old)
+        updating.carry_over(new, old, write.subresource, self._status_fields)
         kind.prepare_update(ctx, new, old)
-        counts = kind.has_generation and write.subresource not in _STATUS_WRITERS
+        counts = kind.has_generation and write.subresource not in updating.STATUS_WRITERS
         if counts and kind.generation_view(new) != kind.generation_view(old):
             meta["generation"] = old_meta.get("generation", 0) + 1
-        _keep_system_fields(meta, old_meta)
+        updating.keep_system_fields(meta, old_meta)
         await kind.begin_update(ctx, new, old)
-        found = self._validate_update(ctx, new, old)
+        found = updating.validate(kind, ctx, new, old)
         if found:
             raise self._invalid(meta.get("name") or "", found)
         write.warnings.extend(kind.warn(ctx, new, old))
         kind.canonicalize(new)
-        _forget_idle_timestamps(new, old)
+        updating.forget_idle_timestamps(new, old)
         attributes = self._attributes(write, "UPDATE", new, old)
         await admission.validate(attributes)
         if deletion.goes_with_update(kind, new, old):
@@ -353,37 +352,6 @@ class Store:
         elif revision != entry.revision:
             raise errors.conflict(self.kind.group, self.kind.plural, write.name, errors.OBJECT_MODIFIED)
         meta["resourceVersion"] = str(entry.revision)
-
-    def _carry_over(self, write: Write, new: Obj, old: Obj) -> None:
-        """The fields that this (sub)resource does not write stay as they are."""
-        meta, old_meta = new["metadata"], old["metadata"]
-        if old_meta.get("generation") is not None:
-            meta["generation"] = old_meta["generation"]
-        else:
-            meta.pop("generation", None)
-        if write.subresource in _STATUS_WRITERS:
-            for name in old.keys() | new.keys():
-                if name in self._status_fields or name in ("metadata", "kind", "apiVersion"):
-                    continue
-                if name in old:
-                    new[name] = old[name]
-                else:
-                    del new[name]
-            return
-        for name in self._status_fields:
-            if name in old:
-                new[name] = old[name]
-            else:
-                new.pop(name, None)
-
-    def _validate_update(self, ctx: Ctx, new: Obj, old: Obj) -> list[FieldError]:
-        """Metadata is checked twice, as in the original (once for all kinds, once by each): causes come in pairs."""
-        kind, meta, old_meta = self.kind, new["metadata"], old["metadata"]
-        general = meta_rules.validate_object_meta(meta, kind.namespaced, _path_segment)
-        own = update = meta_rules.validate_object_meta_update(meta, old_meta)
-        if kind.revalidates_metadata:
-            own = own + meta_rules.validate_object_meta(meta, kind.namespaced, kind.validate_name)
-        return general + update + own + kind.validate_update(ctx, new, old)
 
     async def replace(self, namespace: str, name: str, change: Callable[[Obj], Obj], *, dry_run: bool = False) -> None:
         """Change an object without the checks of an update, for subresources that have their own. change may raise."""
@@ -525,35 +493,3 @@ class Store:
 
     def _invalid(self, name: str, found: list[FieldError]) -> ApiError:
         return errors.invalid(self.kind.group, self.kind.kind, name, found)
-
-
-def _keep_system_fields(meta: Obj, old_meta: Obj) -> None:
-    """What an update cannot change, whatever it says."""
-    if not meta.get("uid"):
-        meta["uid"] = old_meta.get("uid", "")
-    if old_meta.get("creationTimestamp"):
-        meta["creationTimestamp"] = old_meta["creationTimestamp"]
-    if old_meta.get("deletionTimestamp"):
-        meta["deletionTimestamp"] = old_meta["deletionTimestamp"]
-    if old_meta.get("deletionGracePeriodSeconds") is not None and meta.get("deletionGracePeriodSeconds") is None:
-        meta["deletionGracePeriodSeconds"] = old_meta["deletionGracePeriodSeconds"]
-
-
-def _path_segment(name: str, prefix: bool) -> list[str]:
-    """Names need only fit a path here; the kind's own rule was applied when the object was created."""
-    if name in (".", ".."):
-        return [f"may not be '{name}'"]
-    return [f"may not contain '{char}'" for char in ("/", "%") if char in name]
-
-
-def _forget_idle_timestamps(new: Obj, old: Obj) -> None:
-    """A write that changes nothing but times in managedFields changes nothing."""
-    entries, old_entries = new["metadata"].get("managedFields"), old["metadata"].get("managedFields")
-    if not entries or not old_entries or len(entries) != len(old_entries) or entries == old_entries:
-        return
-    for entry, old_entry in zip(entries, old_entries, strict=True):
-        if entry != old_entry and {**entry, "time": None} != {**old_entry, "time": None}:
-            return
-    new["metadata"]["managedFields"] = old_entries
-    if new != old:
-        new["metadata"]["managedFields"] = entries

@@ -9,23 +9,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import importlib.util
 import logging
 import sys
 import time
-import types
 from pathlib import Path
 
 import uvloop
-
-for _name in ("apiextensions", "apiregistration"):
-    if importlib.util.find_spec(f"apiserver.kinds.{_name}") is None:
-        _module = types.ModuleType(f"apiserver.kinds.{_name}")
-        _module.KINDS = ()  # type: ignore[attr-defined]
-        sys.modules[_module.__name__] = _module
-        import apiserver.kinds as _kinds
-
-        setattr(_kinds, _name, _module)
 
 from apimachinery.clock import RealClock
 from apiserver import admission, authn, authz, server
@@ -62,9 +51,7 @@ def config_for(data: Path, port: int, *, storage: str = "") -> Config:
             requestheader_allowed_names=("front-proxy-client",),
         ),
         authz=authz.Config(),
-        admission=admission.Config(
-            enable_admission_plugins=tuple({"NodeRestriction"} & {e.name for e in admission.ORDER})
-        ),
+        admission=admission.Config(enable_admission_plugins=("NodeRestriction",)),
         kubelet_client_certificate=folder / "apiserver-kubelet-client.crt",
         kubelet_client_key=folder / "apiserver-kubelet-client.key",
         kubelet_certificate_authority=folder / "ca.crt",

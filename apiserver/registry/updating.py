@@ -1,0 +1,76 @@
+"""What an update may not change, and what it need not: the rules that all kinds share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from apimachinery.field import FieldError
+from apiserver.registry.kind import Ctx, Kind, Obj
+from apiserver.validation import meta as meta_rules
+
+STATUS_WRITERS = frozenset(("status", "approval"))  # subresources that write the status fields and nothing else
+
+
+def carry_over(new: Obj, old: Obj, subresource: str, status_fields: Sequence[str]) -> None:
+    """The fields that this (sub)resource does not write stay as they are."""
+    meta, old_meta = new["metadata"], old["metadata"]
+    if old_meta.get("generation") is not None:
+        meta["generation"] = old_meta["generation"]
+    else:
+        meta.pop("generation", None)
+    if subresource in STATUS_WRITERS:
+        for name in old.keys() | new.keys():
+            if name in status_fields or name in ("metadata", "kind", "apiVersion"):
+                continue
+            if name in old:
+                new[name] = old[name]
+            else:
+                del new[name]
+        return
+    for name in status_fields:
+        if name in old:
+            new[name] = old[name]
+        else:
+            new.pop(name, None)
+
+
+def validate(kind: Kind, ctx: Ctx, new: Obj, old: Obj) -> list[FieldError]:
+    """Metadata is checked twice, as in the original (once for all kinds, once by each): causes come in pairs."""
+    meta, old_meta = new["metadata"], old["metadata"]
+    general = meta_rules.validate_object_meta(meta, kind.namespaced, _path_segment)
+    own = update = meta_rules.validate_object_meta_update(meta, old_meta)
+    if kind.revalidates_metadata:
+        own = own + meta_rules.validate_object_meta(meta, kind.namespaced, kind.validate_name)
+    return general + update + own + kind.validate_update(ctx, new, old)
+
+
+def keep_system_fields(meta: Obj, old_meta: Obj) -> None:
+    """What an update cannot change, whatever it says."""
+    if not meta.get("uid"):
+        meta["uid"] = old_meta.get("uid", "")
+    if old_meta.get("creationTimestamp"):
+        meta["creationTimestamp"] = old_meta["creationTimestamp"]
+    if old_meta.get("deletionTimestamp"):
+        meta["deletionTimestamp"] = old_meta["deletionTimestamp"]
+    if old_meta.get("deletionGracePeriodSeconds") is not None and meta.get("deletionGracePeriodSeconds") is None:
+        meta["deletionGracePeriodSeconds"] = old_meta["deletionGracePeriodSeconds"]
+
+
+def _path_segment(name: str, prefix: bool) -> list[str]:
+    """Names need only fit a path here; the kind's own rule was applied when the object was created."""
+    if name in (".", ".."):
+        return [f"may not be '{name}'"]
+    return [f"may not contain '{char}'" for char in ("/", "%") if char in name]
+
+
+def forget_idle_timestamps(new: Obj, old: Obj) -> None:
+    """A write that changes nothing but times in managedFields changes nothing."""
+    entries, old_entries = new["metadata"].get("managedFields"), old["metadata"].get("managedFields")
+    if not entries or not old_entries or len(entries) != len(old_entries) or entries == old_entries:
+        return
+    for entry, old_entry in zip(entries, old_entries, strict=True):
+        if entry != old_entry and {**entry, "time": None} != {**old_entry, "time": None}:
+            return
+    new["metadata"]["managedFields"] = old_entries
+    if new != old:
+        new["metadata"]["managedFields"] = entries
