@@ -265,7 +265,7 @@ class Client:
         deadline = self.clock.monotonic() + timeout_seconds + WATCH_GRACE if timeout_seconds else None
         try:
             async for line in self._lines(response, deadline):
-                event = orjson.loads(line)
+                event = _decoded(line, f"watch of {self.server}{response.url.path}")
                 if event["type"] == "ERROR":
                     raise ApiError.from_status(event["object"])
                 yield event["type"], event["object"]
@@ -385,8 +385,7 @@ class Client:
                         response.release()
             except aiohttp.ClientError as error:
                 raise Unreachable(f"{method} {self.server}{path}: {error}") from error
-        answer: Obj = orjson.loads(data)
-        return answer
+        return _decoded(data, f"{method} {self.server}{path}")
 
     async def _send(
         self,
@@ -461,6 +460,17 @@ class Client:
             for line in lines:
                 if line:
                     yield line
+
+
+def _decoded(data: bytes, what: str) -> Obj:
+    """The object in an answer; what is none comes from a broken server, or from something that is not an API server."""
+    try:
+        answer = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise Unreachable(f"{what}: not JSON: {error}") from error
+    if not isinstance(answer, dict):
+        raise Unreachable(f"{what}: not an object")
+    return answer
 
 
 def _write_query(dry_run: bool, field_manager: str | None) -> dict[str, str | None]:

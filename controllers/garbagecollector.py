@@ -228,6 +228,8 @@ class GarbageCollector(Controller):
                 await self._follow()
             except (ApiError, Unreachable, TimeoutError) as error:
                 log.warning("garbage collector: discovery failed: %s", error)
+                await self.clock.sleep(1.0)
+                continue
             await self._until_changed()
 
     async def _until_changed(self) -> None:

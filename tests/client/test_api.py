@@ -97,6 +97,15 @@ async def test_an_error_without_retry_after_is_raised(served: Served) -> None:
     assert len(server.requests) == 1
 
 
+async def test_an_answer_that_is_no_object_is_no_answer(served: Served) -> None:
+    server, client = served
+    bodies = [b"<html>", b"[]"]
+    server.faults.append(lambda request: web.Response(body=bodies.pop()))
+    for _ in range(2):
+        with pytest.raises(Unreachable, match="not "):
+            await client.get(PODS, "a", "default")
+
+
 async def test_metadata_only_asks_for_it(served: Served) -> None:
     server, client = served
     accepts: list[str] = []
