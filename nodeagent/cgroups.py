@@ -56,7 +56,7 @@ def weight(shares: int) -> int:
 
 
 def create(path: str, limits: Limits) -> bool:
-    """Make the group (and its parents) and set its limits; False where the host forbids it."""
+    """Make the group (and its parents), or take it as it is, and set its limits; False where the host forbids it."""
     try:
         if unified():
             _create_v2(path, limits)
@@ -68,11 +68,6 @@ def create(path: str, limits: Limits) -> bool:
         log.warning("no cgroup %s: %s", path, error)
         return False
     return True
-
-
-def update(path: str, limits: Limits) -> None:
-    """Set the limits of a group that exists."""
-    create(path, limits)
 
 
 def _create_v2(path: str, limits: Limits) -> None:
@@ -108,8 +103,8 @@ def _create_v1(path: str, limits: Limits) -> None:
         _write(cpu / "cpu.shares", str(max(2, limits.cpu_shares)))
         _write(cpu / "cpu.cfs_period_us", str(limits.cpu_period))
         _write(cpu / "cpu.cfs_quota_us", str(limits.cpu_quota))
-    if memory.is_dir() and limits.memory:
-        _write(memory / "memory.limit_in_bytes", str(limits.memory))
+    if memory.is_dir():
+        _write(memory / "memory.limit_in_bytes", str(limits.memory or -1))
     pids = MOUNT / "pids" / path.strip("/")
     if pids.is_dir() and limits.pids:
         _write(pids / "pids.max", str(limits.pids))

@@ -139,6 +139,7 @@ def _labels(pod: Obj, container: Obj, own: Mapping[str, str]) -> dict[str, str]:
 def _annotations(pod: Obj, container: Obj, inputs: Inputs) -> dict[str, str]:
     result = {
         runtime.KIND: inputs.kind,
+        runtime.RESOURCES: orjson.dumps(container.get("resources") or {}).decode(),
         runtime.SIDECAR: "true" if inputs.kind == podspec.INIT and podspec.is_sidecar(container) else "false",
         runtime.RESTART_POLICY: container.get("restartPolicy") or podspec.restart_policy(pod),
         runtime.HASH: podspec.container_hash(container),

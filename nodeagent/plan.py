@@ -9,11 +9,11 @@ alive, then the rest; a container is replaced when its image changed or a probe 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nodeagent import podspec, runtime
+from nodeagent import podspec, resize, runtime
 from nodeagent.podspec import EPHEMERAL, INIT, REGULAR
 from nodeagent.runtime import ContainerState, PodState, SandboxState
 
@@ -29,6 +29,16 @@ class Health:
     liveness_failed: Callable[[str], bool] = lambda _: False
     startup: Callable[[str], bool | None] = lambda _: None
     has_startup: Callable[[str], bool] = lambda _: False
+    resources: Callable[[ContainerState], Mapping[str, Any] | None] = lambda _: None
+    """The resources that a running container has; None when it does not tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """A running container whose resources have to be changed, without stopping it."""
+
+    container: ContainerState
+    spec: Obj
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +62,13 @@ class Plan:
     start_ephemeral: list[int] = field(default_factory=list)
     start: list[int] = field(default_factory=list)
     kills: list[Kill] = field(default_factory=list)
+    resizes: list[Resize] = field(default_factory=list)
 
     @property
     def idle(self) -> bool:
         """Whether there is nothing to do."""
-        return not (
-            self.kill_pod or self.create_sandbox or self.start_init or self.start_ephemeral or self.start or self.kills
-        )
+        start = self.start_init or self.start_ephemeral or self.start
+        return not (self.kill_pod or self.create_sandbox or start or self.kills or self.resizes)
 
 
 def sandbox_changed(pod: Obj, state: PodState) -> tuple[bool, int, str]:
@@ -201,6 +211,7 @@ def _keep_sidecar(index: int, container: Obj, state: PodState, health: Health, p
         plan.kills.append(kill)
         plan.start_init.append(index)
         return False
+    _plan_resize(container, newest, health, plan)
     return not health.has_startup(newest.id) or health.startup(newest.id) is True
 
 
@@ -212,7 +223,16 @@ def _failed(container: Obj, newest: ContainerState, health: Health, word: str) -
         return Kill(newest, f"{word} {container['name']} failed liveness probe", LIVENESS)
     if health.startup(newest.id) is False:
         return Kill(newest, f"{word} {container['name']} failed startup probe", STARTUP)
+    given = health.resources(newest)
+    if given is not None and resize.needs_restart(container, given, container.get("resources") or {}):
+        return Kill(newest, f"{word} {container['name']} resize requires restart")
     return None
+
+
+def _plan_resize(container: Obj, newest: ContainerState, health: Health, plan: Plan) -> None:
+    given = health.resources(newest)
+    if given is not None and resize.changed(given, container.get("resources") or {}):
+        plan.resizes.append(Resize(newest, container))
 
 
 def _plan_regular(pod: Obj, state: PodState, health: Health, plan: Plan) -> int:
@@ -230,6 +250,7 @@ def _plan_regular(pod: Obj, state: PodState, health: Health, plan: Plan) -> int:
         kill = _failed(container, newest, health, "Container")
         if kill is None:
             kept += 1
+            _plan_resize(container, newest, health, plan)
             continue
         # A changed definition restarts whatever the policy says. A killed process ends with an error.
         restart = not kill.reason or podspec.restarts_after(pod, container, 137)

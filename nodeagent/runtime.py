@@ -35,6 +35,8 @@ GRACE_PERIOD = "io.kubernetes.pod.terminationGracePeriod"
 KIND = "steersman.io/container-kind"
 RESTART_POLICY = "steersman.io/restart-policy"
 SIDECAR = "steersman.io/sidecar"
+# Ours: the resources (JSON) that a container was made with, to tell later whether they have to be changed.
+RESOURCES = "steersman.io/resources"
 
 CREATED, RUNNING, EXITED, UNKNOWN = "created", "running", "exited", "unknown"
 

@@ -30,8 +30,10 @@ from nodeagent import (
 )
 from nodeagent.backoff import draw_duration
 from nodeagent.context import NodeContext
+from nodeagent.cri import runtime_pb2 as pb
 from nodeagent.environment import ConfigError
 from nodeagent.images import PullFailure
+from nodeagent.plan import Resize
 from nodeagent.podspec import EPHEMERAL
 from nodeagent.runtime import EXITED, RUNNING, PodState, RuntimeFailure
 from nodeagent.volumes import content
@@ -142,14 +144,33 @@ class Starter:
         path = cgroups.pod_path(
             config.cgroup_root, pods.compute_qos_class(pod), self._uid, systemd=node.facts.systemd_cgroups
         )
-        if not node.facts.systemd_cgroups:
-            limits = resources.pod_limits(
-                pod, cfs_quota=config.cpu_cfs_quota, period=int(config.cpu_cfs_quota_period * 1_000_000)
-            )
-            if not await asyncio.to_thread(cgroups.create, path, limits):
-                node.facts.pod_cgroups = False
-                return
+        if not node.facts.systemd_cgroups and not await self._set_limits(pod, path):
+            node.facts.pod_cgroups = False
+            return
         self.cgroup_parent = path
+
+    async def _set_limits(self, pod: Obj, path: str) -> bool:
+        config = self._node.config
+        period = int(config.cpu_cfs_quota_period * 1_000_000)
+        limits = resources.pod_limits(pod, cfs_quota=config.cpu_cfs_quota, period=period)
+        return await asyncio.to_thread(cgroups.create, path, limits)
+
+    async def resize_cgroup(self, pod: Obj) -> None:
+        """Give the pod's own cgroup the limits that the pod has now."""
+        if self.cgroup_parent and not self._node.facts.systemd_cgroups:
+            await self._set_limits(pod, self.cgroup_parent)
+
+    async def resize(self, pod: Obj, item: Resize) -> None:
+        """Give one running container the resources of its specification. RuntimeFailure."""
+        node = self._node
+        values = resources.container_values(
+            pod,
+            item.spec,
+            memory_capacity=node.facts.memory_capacity,
+            cfs_quota=node.config.cpu_cfs_quota,
+            period=int(node.config.cpu_cfs_quota_period * 1_000_000),
+        )
+        await uninterrupted(node.runtime.update_resources(item.container.id, pb.LinuxContainerResources(**values)))
 
     async def create_sandbox(self, pod: Obj, attempt: int) -> bool:
         """Run a new sandbox; whether it runs. Failures become events and a later try."""

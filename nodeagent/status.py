@@ -41,7 +41,8 @@ class Facts:
 
     waiting: container name -> (reason, message) of why it could not be started. started, ready: what the probes say of
     (container, its state). host_ips: the node's. terminal: the pod will not be restarted. forced: (phase, reason, message)
-    set by eviction, deadline or admission. now: seconds since the epoch. scheme: the runtime's name in container ids.
+    set by eviction, deadline or admission. resize: (reason, message) of why a resize waits. resources: container name -> what
+    was allocated to it. now: seconds since the epoch. scheme: the runtime's name in container ids.
     """
 
     scheme: str
@@ -53,6 +54,8 @@ class Facts:
     ready: Callable[[Obj, ContainerState], bool] = lambda c, s: True
     terminal: bool = False
     forced: tuple[str, str, str] | None = None
+    resize: tuple[str, str] | None = None
+    resources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     recursive_read_only: bool = False
 
 
@@ -199,7 +202,7 @@ def _status(pod: Obj, container: Obj, state: PodState, facts: Facts, kind: str, 
             entry["lastState"] = _state(attempts[1], facts, None)
     else:
         entry = _without_container(pod, container, old)
-    _add_resources(container, entry, attempts[0] if attempts else None, kind)
+    _add_resources(container, facts, entry, attempts[0] if attempts else None, kind)
     mounts = [_mount_status(mount, facts) for mount in container.get("volumeMounts") or ()]
     if mounts:
         entry["volumeMounts"] = mounts
@@ -290,10 +293,10 @@ def _state(container: ContainerState, facts: Facts, old: Obj | None) -> Obj:
     return {"waiting": {}}
 
 
-def _add_resources(container: Obj, entry: Obj, newest: ContainerState | None, kind: str) -> None:
+def _add_resources(container: Obj, facts: Facts, entry: Obj, newest: ContainerState | None, kind: str) -> None:
     if newest is None or kind == EPHEMERAL:
         return
-    own = container.get("resources") or {}
+    own = facts.resources.get(container["name"]) or container.get("resources") or {}
     entry["resources"] = {name: own[name] for name in ("limits", "requests", "claims") if own.get(name)}
     if own.get("requests"):
         entry["allocatedResources"] = own["requests"]
@@ -346,6 +349,8 @@ def _conditions(pod: Obj, state: PodState, facts: Facts, phase: str, init: list[
         ("ContainersReady", *containers_ready),
         ("PodScheduled", True, "", ""),
     ]
+    if facts.resize is not None:
+        fresh.append(("PodResizePending", True, *facts.resize))
     old = facts.old.get("conditions") or (pod.get("status") or {}).get("conditions") or ()
     return [*foreign, *(_condition(pod, old, facts.now, *entry) for entry in fresh)]
 

@@ -27,6 +27,8 @@ Obj = dict[str, Any]
 
 _WRITERS = 4
 _FIRST_RETRY, _LAST_RETRY = 0.2, 10.0
+# Conditions of ours that go again.
+_PASSING = ("PodResizePending", "PodResizeInProgress")
 # Lists with a merge key whose whole content is ours.
 _REPLACED = ("podIPs", "hostIPs")
 _OWNED = (
@@ -56,11 +58,13 @@ def patch_of(old: Obj, new: Obj) -> Obj:
         value = new.get(name)
         patch[name] = [{"$patch": "replace"}, *value] if name in _REPLACED and value else value
     before = {entry["type"]: entry for entry in old.get("conditions") or ()}
-    changed = []
+    changed: list[Obj] = []
     for entry in new.get("conditions") or ():
         ours = entry["type"] in (*CONDITIONS_OF_KUBELET, "DisruptionTarget")
         if ours and not _same_condition(before.get(entry["type"]), entry):
             changed.append(entry)
+    present = {entry["type"] for entry in new.get("conditions") or ()}
+    changed += [{"type": kind, "$patch": "delete"} for kind in _PASSING if kind in before and kind not in present]
     if changed:
         patch["conditions"] = changed
     return patch

@@ -12,6 +12,7 @@ from that alone: a wake-up lost costs a delay, never a wrong state. The look und
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import shutil
 from dataclasses import dataclass
@@ -22,11 +23,11 @@ from apimachinery import meta, pods, times
 from apimachinery.errors import ApiError
 from client.api import Unreachable
 from client.resources import PODS
-from nodeagent import admission, cgroups, plan, podspec, sandboxspec, status, stopping
+from nodeagent import admission, cgroups, plan, podspec, resize, sandboxspec, status, stopping
 from nodeagent.context import NodeContext
 from nodeagent.plan import Plan
 from nodeagent.podspec import EPHEMERAL, INIT, REGULAR
-from nodeagent.runtime import PodState, RuntimeFailure
+from nodeagent.runtime import ContainerState, PodState, RuntimeFailure
 from nodeagent.starting import Starter
 from nodeagent.volumes import content
 
@@ -36,6 +37,7 @@ Obj = dict[str, Any]
 
 _RETRY = 1.0  # seconds after the runtime failed to answer
 _NETWORK_RETRY = 0.1
+_RESIZE_RETRY = 30.0  # seconds between attempts at a resize for which there was no room
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,9 @@ class PodWorker:
         self._looked = False
         self._over = False
         self._told: set[str] = set()
+        self._allocated: dict[str, resize.Resources] = {}
+        self._applied: dict[str, resize.Resources] = {}
+        self._pending: resize.Verdict | None = None
         self._starter = Starter(node, uid)
         self._seen: object = None
         if pod is None:
@@ -76,6 +81,11 @@ class PodWorker:
 
     def wake(self) -> None:
         self._wake.set()
+
+    def room_was_made(self) -> None:
+        """Another pod has left the node: a resize that had to wait may fit now."""
+        if self._pending is not None:
+            self.wake()
 
     def update(self, pod: Obj) -> None:
         """The API has a newer version of the pod."""
@@ -172,10 +182,12 @@ class PodWorker:
         self._looked = True
         if not self._admit(pod, state) or self._past_deadline(pod):
             return
+        pod = self._allocate(pod, state)
         if self._report(state)["phase"] in ("Succeeded", "Failed"):
             self.end(Ending())
             return
-        chosen = plan.compute(pod, state, node.probes.health())
+        health = dataclasses.replace(node.probes.health(), resources=self._given)
+        chosen = plan.compute(pod, state, health)
         if chosen.create_sandbox and not podspec.host_network(pod) and node.facts.network:
             node.tell(pod, "", "Warning", "NetworkNotReady", f"network is not ready: {node.facts.network}")
             self._starter.retry_in(_NETWORK_RETRY)
@@ -204,6 +216,34 @@ class PodWorker:
                 return False
         self._admitted = True
         return True
+
+    def _allocate(self, pod: Obj, state: PodState) -> Obj:
+        """The pod with the resources it is to have now: a change of them may have to wait, or be too much for the node."""
+        wanted = resize.resources_of(pod)
+        if not self._allocated:
+            self._allocated = resize.remembered(pod, state) if state.containers else wanted
+        self._pending = None
+        if wanted != self._allocated:
+            others = [other for other in self._node.active_pods() if other["metadata"]["uid"] != self.uid]
+            self._pending = resize.feasible(pod, others, self._node.facts.allocatable)
+            if self._pending is None:
+                self._allocated = wanted
+            elif self._pending.reason == "Deferred":
+                self._starter.retry_in(_RESIZE_RETRY)
+        return resize.with_resources(pod, self._allocated)
+
+    def _given(self, container: ContainerState) -> resize.Resources | None:
+        """The resources that a container has: as it was made, or as it was changed since."""
+        return self._applied.get(container.id) or resize.applied(container)
+
+    async def _resize(self, pod: Obj, chosen: Plan) -> None:
+        """Change what running containers may use; the pod's own group before, to make room, and after, to take it."""
+        await self._starter.resize_cgroup(pod)
+        for item in chosen.resizes:
+            await self._starter.resize(pod, item)
+            self._applied[item.container.id] = item.spec.get("resources") or {}
+        await self._starter.resize_cgroup(pod)
+        self._node.tell(pod, "", "Normal", "ResizeCompleted", "Pod resize completed")
 
     def _deadline(self) -> float | None:
         """When the pod's activeDeadlineSeconds are over, seconds since the epoch."""
@@ -241,6 +281,8 @@ class PodWorker:
             state = await node.observer.refresh(self.uid)
         if chosen.kill_pod and not chosen.create_sandbox:
             return state
+        if chosen.resizes:
+            await self._resize(pod, chosen)
         if not chosen.create_sandbox:
             volumes = await starter.set_up_volumes(pod, state)
             if not starter.cgroup_parent:
@@ -288,6 +330,8 @@ class PodWorker:
             ready=node.probes.ready,
             terminal=terminal,
             forced=forced,
+            resize=(self._pending.reason, self._pending.message) if self._pending else None,
+            resources=self._allocated,
             recursive_read_only=node.facts.feature("", 0),
         )
         drawn = status.generate(self.pod, state, facts)
@@ -348,6 +392,8 @@ class PodWorker:
                 log.warning("stopping the sandbox of pod %s: %s", podspec.describe(self.pod), error)
                 await node.clock.sleep(_RETRY)
         self._over = True
+        for other in node.workers.values():
+            other.room_was_made()
         self._report(state, terminal=True)
         node.objects.release(self.uid)
         node.tokens.forget(self.uid)

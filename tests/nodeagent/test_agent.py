@@ -363,6 +363,43 @@ def test_an_ephemeral_container(cluster: Cluster, pods: Pods) -> None:
     assert "here" in cluster.out("logs", name, "-c", "dbg")
 
 
+def test_resizing_a_running_container(cluster: Cluster, pods: Pods) -> None:
+    small = {"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"cpu": "100m", "memory": "64Mi"}}
+    name = pods.create("resized", one(resources=small))
+    pods.ready(name)
+    before = pods.get(name)["status"]["containerStatuses"][0]
+    assert before["allocatedResources"] == small["requests"]
+
+    def ask(resources: Obj) -> None:
+        patch = {"spec": {"containers": [{"name": "c", "resources": resources}]}}
+        cluster.out("patch", "pod", name, "--subresource=resize", "-p", json.dumps(patch))
+
+    larger = {"requests": {"cpu": "60m", "memory": "40Mi"}, "limits": {"cpu": "200m", "memory": "128Mi"}}
+    ask(larger)
+    after = pods.state(name, lambda e: e["resources"] == larger)
+    assert (after["containerID"], after["restartCount"]) == (before["containerID"], 0)
+    files = "/sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes"
+    wait(lambda: str(128 << 20) in pods.exec(name, "sh", "-c", f"cat {files} 2>/dev/null || true"))
+    allocatable = cluster.get("nodes")["items"][0]["status"]["allocatable"]["cpu"]
+    milli = int(allocatable[:-1]) if allocatable.endswith("m") else int(allocatable) * 1000
+    hog = pods.create("hog", one(resources={"requests": {"cpu": f"{milli - 500}m"}}))
+    pods.ready(hog)
+    largest = {"requests": {"cpu": "600m", "memory": "40Mi"}, "limits": {"cpu": "600m", "memory": "128Mi"}}
+    ask(largest)
+
+    def pending() -> Obj | None:
+        found = [c for c in pods.get(name)["status"]["conditions"] if c["type"] == "PodResizePending"]
+        return found[0] if found else None
+
+    condition = wait(pending)
+    assert condition["reason"] == "Deferred"
+    assert condition["message"].startswith("Node didn't have enough resource: cpu, requested: 600, used: ")
+    assert pods.get(name)["status"]["containerStatuses"][0]["resources"] == larger
+    cluster.out("delete", "pod", hog)
+    pods.state(name, lambda e: e["resources"] == largest)
+    wait(lambda: pending() is None)
+
+
 def test_attaching(cluster: Cluster, pods: Pods) -> None:
     reads = one("sh", "-c", "read line; echo got $line; sleep 1", stdin=True, stdinOnce=True)
     name = pods.create("attached", reads, restartPolicy="Never")

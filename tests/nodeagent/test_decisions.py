@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from apimachinery.clock import ControlledClock
-from nodeagent import admission, containerd, machine, nodestatus, statuswriter
+from nodeagent import admission, containerd, machine, nodestatus, resize, statuswriter
 from nodeagent.admission import NodeView
 from nodeagent.backoff import Backoff, draw_duration
 from nodeagent.config import Config
@@ -79,6 +79,32 @@ async def test_backoff_doubles_and_is_forgotten() -> None:
     backoff.failed("a", clock.time())
     assert backoff.delay("a") == 10.0
     assert backoff.remaining("b", clock.time()) == 0.0
+
+
+def test_a_resize_waits_or_is_impossible() -> None:
+    assert resize.feasible(asking("1"), [asking("1")], VIEW.allocatable) is None
+    deferred = resize.feasible(asking("1500m"), [asking("1")], VIEW.allocatable)
+    assert deferred is not None
+    assert deferred.reason == "Deferred"
+    impossible = resize.feasible(asking("3"), [], VIEW.allocatable)
+    assert impossible is not None
+    assert impossible.message == "Node didn't have enough capacity: cpu, requested: 3000, capacity: 2000"
+
+
+def test_a_pod_keeps_what_was_allocated_until_more_is() -> None:
+    spec = asking("1")
+    allocated: dict[str, Obj] = {"c": {"requests": {"cpu": "500m"}}}
+    kept = resize.with_resources(spec, allocated)
+    assert kept["spec"]["containers"][0]["resources"] == allocated["c"]
+    assert spec["spec"]["containers"][0]["resources"] == {"requests": {"cpu": "1"}}
+    assert resize.with_resources(spec, resize.resources_of(spec)) is spec
+
+
+def test_a_resize_that_is_done_leaves_no_condition() -> None:
+    pending = {"type": "PodResizePending", "status": "True"}
+    assert statuswriter.patch_of({"conditions": [pending]}, {"conditions": []}) == {
+        "conditions": [{"type": "PodResizePending", "$patch": "delete"}]
+    }
 
 
 def test_durations_as_go_draws_them() -> None:

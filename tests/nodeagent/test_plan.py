@@ -129,3 +129,16 @@ def test_a_pod_being_deleted_is_not_restarted() -> None:
 def test_several_ready_sandboxes_are_one_too_many() -> None:
     both = (sandbox(attempt=1), sandbox())
     assert plan.compute(pod(), holds(ran(state=RUNNING), sandboxes=both), WELL).attempt == 2
+
+
+def test_resources_are_changed_in_place_or_by_a_restart() -> None:
+    given = Health(resources=lambda c: {"requests": {"cpu": "100m"}})
+    asked = {"requests": {"cpu": "200m"}}
+    assert plan.compute(pod(container(resources={"requests": {"cpu": "0.1"}})), holds(ran()), given).idle
+    found = plan.compute(pod(container(resources=asked)), holds(ran()), given)
+    assert ([item.container.name for item in found.resizes], found.kills) == (["c"], [])
+    policy = [{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]
+    restarted = plan.compute(pod(container(resources=asked, resizePolicy=policy)), holds(ran()), given)
+    assert restarted.resizes == []
+    assert restarted.kills[0].message == "Container c resize requires restart, will be restarted"
+    assert restarted.start == [0]
