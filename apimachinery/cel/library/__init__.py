@@ -1,0 +1,1 @@
+"""The function libraries of Kubernetes' environments, one file each: OVERLOADS with their implementations."""
