@@ -6,13 +6,8 @@ ready endpoints directly, because the machine of an API server need not have a s
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import binascii
-import errno
 import json
 import logging
-import random
 import ssl
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -24,6 +19,7 @@ import orjson
 
 from apimachinery import clock as clocks
 from apimachinery.field import go_quote
+from apiserver import outbound
 from apiserver.admission.base import Env
 from apiserver.registry.kind import Obj, Reader
 
@@ -74,7 +70,9 @@ class Caller:
         except TimeoutError:
             raise CallFailed(f'failed to call webhook: Post "{target.shown}": context deadline exceeded') from None
         except (aiohttp.ClientError, OSError) as error:
-            raise CallFailed(f'failed to call webhook: Post "{target.shown}": {_words(error, target)}') from error
+            raise CallFailed(
+                f'failed to call webhook: Post "{target.shown}": {outbound.words(error, target.server_name)}'
+            ) from error
         return _decoded(status, body)
 
     async def _exchange(
@@ -103,10 +101,9 @@ class Caller:
         context = self._contexts.get(bundle)
         if context is None:
             try:
-                pem = base64.b64decode(bundle, validate=True).decode() if bundle else None
-                context = ssl.create_default_context(cadata=pem)
-            except (binascii.Error, UnicodeDecodeError, ssl.SSLError) as error:
-                raise CallFailed(f"could not get REST client: unable to load root certificates: {error}") from error
+                context = outbound.client_context(bundle)
+            except ValueError as error:
+                raise CallFailed(f"could not get REST client: {error}") from error
             self._contexts[bundle] = context
             if len(self._contexts) > _CONTEXTS:
                 self._contexts.popitem(last=False)
@@ -127,73 +124,12 @@ class Caller:
         path = "/" + (service.get("path") or "").lstrip("/")
         shown = f"https://{server_name}:{port}{path}?{query}"
         try:
-            host, actual = await self._endpoint(namespace, name, port)
+            host, actual = await outbound.service_endpoint(self._reader, namespace, name, port)
         except LookupError as error:
             raise CallFailed(f'failed to call webhook: Post "{shown}": {error.args[0]}') from None
-        address = f"[{host}]" if ":" in host else host
-        return Target(f"https://{address}:{actual}{path}?{query}", shown, server_name, f"{server_name}:{port}")
-
-    async def _endpoint(self, namespace: str, name: str, port: int) -> tuple[str, int]:
-        """(address, port) of a ready endpoint of a service. LookupError with the original's text."""
-        service = await self._reader.get("", "services", namespace, name)
-        if service is None:
-            raise LookupError(f"service {go_quote(name)} not found")
-        spec = service.get("spec") or {}
-        if spec.get("type") == "ExternalName":
-            return spec.get("externalName") or "", port
-        named = next((p for p in spec.get("ports") or () if p.get("port") == port), None)
-        if named is None:
-            raise LookupError(f"no service port {port} found for service {go_quote(name)}")
-        found = []
-        for piece in await self._reader.list("discovery.k8s.io", "endpointslices", namespace):
-            if (piece["metadata"].get("labels") or {}).get("kubernetes.io/service-name") != name:
-                continue
-            ports = [p["port"] for p in piece.get("ports") or () if (p.get("name") or "") == (named.get("name") or "")]
-            for endpoint in piece.get("endpoints") or ():
-                if (endpoint.get("conditions") or {}).get("ready") is not False:
-                    found += [(a, p) for a in endpoint.get("addresses") or () for p in ports]
-        if not found:
-            raise LookupError(f"no endpoints available for service {go_quote(name)}")
-        address, actual = random.choice(found)
-        return address, int(actual)
-
-
-def _words(error: Exception, target: Target) -> str:
-    """An error of the connection as Go prints it."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return _certificate_words(error.certificate_error, target)
-    if isinstance(error, aiohttp.ClientConnectorSSLError):
-        return f"tls: {error.os_error.strerror or error}"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"dial tcp: lookup {error.host}: no such host"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        address = f"{error.host}:{error.port}"
-        number = error.os_error.errno
-        if number == errno.ECONNREFUSED:
-            return f"dial tcp {address}: connect: connection refused"
-        if number in (errno.EHOSTUNREACH, errno.ENETUNREACH):
-            what = "no route to host" if number == errno.EHOSTUNREACH else "network is unreachable"
-            return f"dial tcp {address}: connect: {what}"
-        return f"dial tcp {address}: {error.os_error.strerror or error.os_error}"
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "EOF"
-    if isinstance(error, asyncio.IncompleteReadError | aiohttp.ClientPayloadError):
-        return "unexpected EOF"
-    return str(error) or type(error).__name__
-
-
-def _certificate_words(error: Exception, target: Target) -> str:
-    prefix = "tls: failed to verify certificate: x509: "
-    code = getattr(error, "verify_code", 0)
-    if code in (18, 19, 20, 21):
-        return prefix + "certificate signed by unknown authority"
-    if code == 10:
-        return prefix + "certificate has expired or is not yet valid"
-    if code == 62:
-        return prefix + f"certificate is not valid for {target.server_name}"
-    if code == 64:
-        return prefix + f"cannot validate certificate for {target.server_name} because it doesn't contain any IP SANs"
-    return prefix + str(getattr(error, "verify_message", error))
+        return Target(
+            f"https://{outbound.authority(host, actual)}{path}?{query}", shown, server_name, f"{server_name}:{port}"
+        )
 
 
 def _decoded(status: int, body: bytes) -> Any:
