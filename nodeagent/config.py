@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from apimachinery import quantity
 from apimachinery.clock import Clock, RealClock
+
+
+def parse_taint(text: str) -> dict[str, str]:
+    """key=value:effect or key:effect. ValueError."""
+    rest, colon, effect = text.rpartition(":")
+    if not colon or effect not in ("NoSchedule", "PreferNoSchedule", "NoExecute"):
+        raise ValueError(f"invalid taint spec: {text}, must be key=value:effect")
+    key, _, value = rest.partition("=")
+    return {"key": key, "effect": effect, **({"value": value} if value else {})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +57,7 @@ class Config:
     """Port of the HTTPS server; 0 picks a free one. Kubelet's default."""
 
     tls_cert_file: Path | None = None
-    """Serving certificate; a self-signed one is made in memory when empty, as kubelet does."""
+    """Serving certificate; a self-signed one is made in ROOT-DIR/pki when empty, as kubelet does."""
 
     tls_private_key_file: Path | None = None
     """Key of the serving certificate."""
@@ -61,7 +72,7 @@ class Config:
     """Whether bearer tokens are checked by TokenReview."""
 
     authorization_mode: str = "Webhook"
-    """Webhook (SubjectAccessReview) | AlwaysAllow."""
+    """AlwaysAllow, or else Webhook (SubjectAccessReview)."""
 
     pod_cidr: str = ""
     """Pod addresses, comma-separated, put into the Node at registration; empty: a controller gives it its part."""
@@ -148,6 +159,30 @@ class Config:
 
     clock: Clock = field(default_factory=RealClock, metadata={"flag": None})
     """The injected clock. Runtime calls, probes of processes and log reading keep real time: containers do."""
+
+    def __post_init__(self) -> None:
+        """ValueError for a value that means nothing."""
+        if self.runtime not in ("auto", "containerd", "simulated") and not self.runtime.startswith("cri="):
+            raise ValueError(f"--runtime {self.runtime}: must be auto, containerd, cri=SOCKET or simulated")
+        for text in self.register_with_taints:
+            parse_taint(text)
+        for flag in ("pod_cidr", "cluster_cidr", "service_cluster_ip_range"):
+            for cidr in filter(None, getattr(self, flag).split(",")):
+                try:
+                    ipaddress.ip_network(cidr.strip())
+                except ValueError as error:
+                    raise ValueError(f"--{flag.replace('_', '-')}: {error}") from None
+        for address in filter(None, self.node_ip.split(",")):
+            try:
+                ipaddress.ip_address(address.strip())
+            except ValueError as error:
+                raise ValueError(f"--node-ip: {error}") from None
+        for reserved in (self.kube_reserved, self.system_reserved):
+            for name, value in reserved.items():
+                try:
+                    quantity.parse(value)
+                except ValueError as error:
+                    raise ValueError(f"reserved {name}: {error}") from None
 
     @property
     def pods_dir(self) -> Path:

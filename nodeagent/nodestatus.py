@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apimachinery import quantity, times
+from nodeagent import config as config_module
 from nodeagent.config import Config
 from nodeagent.machine import Machine, Usage
 from nodeagent.runtime import ImageInfo, RuntimeInfo
@@ -39,15 +40,6 @@ def labels(name: str, machine: Machine, extra: Mapping[str, str]) -> dict[str, s
     }
 
 
-def parse_taint(text: str) -> Obj:
-    """key=value:effect or key:effect. ValueError."""
-    rest, colon, effect = text.rpartition(":")
-    if not colon or effect not in ("NoSchedule", "PreferNoSchedule", "NoExecute"):
-        raise ValueError(f"invalid taint spec: {text}, must be key=value:effect")
-    key, _, value = rest.partition("=")
-    return {"key": key, "effect": effect, **({"value": value} if value else {})}
-
-
 def new_node(name: str, machine: Machine, config: Config, status: Obj) -> Obj:
     """The Node to create."""
     spec: Obj = {}
@@ -57,7 +49,7 @@ def new_node(name: str, machine: Machine, config: Config, status: Obj) -> Obj:
         cidrs = [cidr.strip() for cidr in config.pod_cidr.split(",")]
         spec |= {"podCIDR": cidrs[0], "podCIDRs": cidrs}
     if config.register_with_taints:
-        spec["taints"] = [parse_taint(text) for text in config.register_with_taints]
+        spec["taints"] = [config_module.parse_taint(text) for text in config.register_with_taints]
     return {
         "metadata": {
             "name": name,

@@ -10,6 +10,7 @@ import pytest
 
 from apimachinery.clock import ControlledClock
 from nodeagent import admission, containerd, machine, nodestatus, resize, statuswriter
+from nodeagent import config as config_module
 from nodeagent.admission import NodeView
 from nodeagent.backoff import Backoff, draw_duration
 from nodeagent.config import Config
@@ -174,9 +175,24 @@ def test_a_node_as_the_api_sees_it(tmp_path: Path) -> None:
 
 
 def test_taints_are_read() -> None:
-    assert nodestatus.parse_taint("a=b:NoSchedule") == {"key": "a", "value": "b", "effect": "NoSchedule"}
+    assert config_module.parse_taint("a=b:NoSchedule") == {"key": "a", "value": "b", "effect": "NoSchedule"}
     with pytest.raises(ValueError, match="invalid taint spec"):
-        nodestatus.parse_taint("a=b")
+        config_module.parse_taint("a=b")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "text"),
+    [
+        ("runtime", "docker", "must be auto, containerd, cri=SOCKET or simulated"),
+        ("register_with_taints", ("a=b",), "invalid taint spec"),
+        ("cluster_cidr", "10.0.0.1/8", "--cluster-cidr: 10.0.0.1/8 has host bits set"),
+        ("node_ip", "here", "--node-ip"),
+        ("kube_reserved", {"cpu": "much"}, "reserved cpu"),
+    ],
+)
+def test_a_configuration_that_means_nothing_is_refused(tmp_path: Path, field: str, value: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        config(tmp_path, **{field: value})
 
 
 def test_the_pod_network(tmp_path: Path) -> None:
