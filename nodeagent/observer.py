@@ -194,6 +194,7 @@ class Observer:
                 if error.code == "Unimplemented":
                     if self._fallback is not None or not containerd_socket:
                         log.info("the runtime sends no events; it is asked every %.1f s", self._period)
+                        self._listening = False
                         return
                     self._fallback = ContainerdApi(containerd_socket)
                     source = self._fallback.task_events
