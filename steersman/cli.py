@@ -5,6 +5,7 @@ Exit status: 0 done, 1 it failed (the reason is on standard error), 2 the comman
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -63,6 +64,10 @@ def _guarded(run: Callable[[Sequence[str]], int], rest: Sequence[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; keep the interpreter from failing on it once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _commands() -> dict[str, Callable[[Sequence[str]], int]]:

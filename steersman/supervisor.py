@@ -215,9 +215,7 @@ class Supervisor:
 
     def _mark_ready(self, child: _Child) -> None:
         child.ready = True
-        text = child.part.ready_text()
-        if child.was_ready:
-            text = f"ready again {text}".rstrip()
+        text = "ready again" if child.was_ready else child.part.ready_text()
         child.was_ready = True
         self._terminal.done(child.part.title, text)
 
