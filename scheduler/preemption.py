@@ -17,6 +17,8 @@ from scheduler.podinfo import PodInfo
 
 NOT_HELPFUL = "Preemption is not helpful for scheduling"
 NO_VICTIMS = "No preemption victims found for incoming pod"
+# What the original's DynamicResources adds before preemption's own words, for every pod without resource claims.
+NO_CLAIMS = "no new claims to deallocate"
 NEVER = "not eligible due to preemptionPolicy=Never."
 TERMINATING = "not eligible due to a terminating pod on the nominated node."
 # The original looks at a tenth of the nodes, at least 100 (minCandidateNodesPercentage, minCandidateNodesAbsolute).

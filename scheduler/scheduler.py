@@ -173,7 +173,7 @@ class Scheduler:
         if diagnosis.nodes:
             found = preemption.select(self._framework, cycle, diagnosis, listers.list("poddisruptionbudgets", ""))
             if isinstance(found, str):
-                diagnosis.post_filter = found
+                diagnosis.post_filter = f"{preemption.NO_CLAIMS}, {found}"
             else:
                 candidate = found
         self.queue.failed(entry, diagnosis.plugins or {"NodeName"})

@@ -158,7 +158,7 @@ def test_an_unschedulable_pod_says_why_and_is_woken(kubectl: Kubectl) -> None:
     kubectl("wait", "pod/big", "--for=condition=PodScheduled=false", "--timeout=30s")
     assert (
         "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. "
-        "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+        "no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
     ) in kubectl("describe", "pod", "big")
     node = kubectl("get", "nodes", "-o", "name").strip()
     kubectl("label", node, "size=huge")
