@@ -58,9 +58,12 @@ def draw_value(value: Any) -> str:
         return go_quote(value)
     if isinstance(value, int | float):
         return json.dumps(value)
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text.translate(_HTML) if any(char in text for char in "<>&\u2028\u2029") else text
 
 
+# Go's encoder writes these so.
+_HTML = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"})
 _ESCAPES = {
     "\a": "\\a",
     "\b": "\\b",

@@ -1,8 +1,8 @@
 """A custom resource as a Kind: made at run time out of its CustomResourceDefinition.
 
 Decoding, pruning and defaults follow openapi.structural; values are checked against the schema, list sets and maps for
-repetitions, embedded resources for their metadata. Conversion between versions changes nothing but apiVersion (strategy None).
-CEL rules are not run yet: they have their place in CustomKind.validate, after all other checks, as in the original.
+repetitions, embedded resources for their metadata, and last against their CEL rules (crd_rules). Conversion between versions
+changes nothing but apiVersion (strategy None).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells as cell_words
 from apiserver.registry import crd_paths
+from apiserver.registry.crd_rules import RuleTree
 from apiserver.registry.kind import NAME_COLUMN, SCALE, STATUS, Column, Ctx, Kind, Obj, Scale
 from apiserver.validation import meta as meta_rules
 from apiserver.validation import names
@@ -44,12 +45,20 @@ class Version:
         self.type = CustomType(self.schema, kind)
         self.validator = Validator(self.raw)
         self.has_rules = _mentions(self.raw, "x-kubernetes-validations")
+        self._rules: RuleTree | None = None
         self.has_defaults = _mentions(self.raw, "default")
         self.columns: Sequence[Obj] = spec.get("additionalPrinterColumns") or ()
         self.selectable: Sequence[str] = tuple(one["jsonPath"] for one in spec.get("selectableFields") or ())
         self.subresources: Obj = spec.get("subresources") or {}
         self.deprecated: bool = bool(spec.get("deprecated"))
         self.deprecation: str | None = spec.get("deprecationWarning")
+
+    def rules(self) -> RuleTree | None:
+        """The compiled CEL rules; made when the first instance is written."""
+        if self.has_rules and self._rules is None:
+            self._rules = RuleTree.of(self.raw)
+            self.has_rules = self._rules is not None
+        return self._rules
 
 
 def _mentions(schema: Any, word: str) -> bool:
@@ -158,22 +167,32 @@ class CustomKind(Kind):
             raise refused
 
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        found = self._check(ctx, obj)
+        return found + self._check_rules(ctx, obj, None, found)
+
+    def _check(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
+        """Everything but the rules."""
         version = self.by_version[ctx.version]
         found = self._check_scale(obj)
         found = version.validator.check(obj) + found
         found += _embedded(obj, version.schema, "", root=False)
-        found += _repetitions(obj, version.schema, "")
-        if version.has_rules and any(error.reason in validate.BLOCKING for error in found):
-            found.append(field.invalid("<nil>", None, _NOT_CHECKED))
-        return found
+        return found + _repetitions(obj, version.schema, "")
+
+    def _check_rules(self, ctx: Ctx, obj: Obj, old: Obj | None, found: list[FieldError]) -> list[FieldError]:
+        """The rules' errors; they are not run on data whose form is wrong."""
+        rules = self.by_version[ctx.version].rules()
+        if rules is None:
+            return []
+        if any(error.reason in validate.BLOCKING for error in found):
+            return [field.invalid("<nil>", None, _NOT_CHECKED)]
+        errors_, warnings = rules.check(obj, old)
+        ctx.warnings.extend(warnings)
+        return errors_
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
         """What was wrong before and did not change may stay (ratcheting)."""
-        found = self.validate(ctx, obj)
-        if not found:
-            return found
-        kept = [error for error in found if not _unchanged(error.field, obj, old)]
-        return [] if all(error.field == "<nil>" for error in kept) else kept
+        kept = [error for error in self._check(ctx, obj) if not _unchanged(error.field, obj, old)]
+        return kept + self._check_rules(ctx, obj, old, kept)
 
     def _check_scale(self, obj: Obj) -> list[FieldError]:
         found = []

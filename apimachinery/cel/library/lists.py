@@ -75,6 +75,10 @@ def _flatten(items: list[Any], depth: int = 1) -> list[Any]:
     return out
 
 
+def _by_key(left: tuple[Any, Any], right: tuple[Any, Any]) -> int:
+    return compare(left[0], right[0])
+
+
 def _sort_by(items: list[Any], keys: list[Any]) -> list[Any]:
     if len(items) != len(keys):
         raise EvalError(
@@ -87,7 +91,7 @@ def _sort_by(items: list[Any], keys: list[Any]) -> list[Any]:
         raise EvalError("list elements must be comparable")
     if any(key.__class__ is not keys[0].__class__ for key in keys):
         raise EvalError("list elements must have the same type")
-    pairs = sorted(zip(keys, items, strict=True), key=cmp_to_key(lambda a, b: compare(a[0], b[0])))
+    pairs = sorted(zip(keys, items, strict=True), key=cmp_to_key(_by_key))
     return [item for _, item in pairs]
 
 

@@ -11,8 +11,6 @@ from apiserver.registry.kind import NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
 
 CREATED_AT = Column("Created At", type="date", doc="metadata.creationTimestamp")
 CLEANUP_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
-# Rules in CEL are kept and published; that nobody checks them yet is said to whoever writes them.
-RULES_NOT_ENFORCED = "x-kubernetes-validations: rules are stored but not enforced by this server yet"
 WEBHOOK_NOT_CALLED = (
     "spec.conversion: webhooks are not called by this server yet; only the storage version can be read and written"
 )
@@ -70,8 +68,6 @@ class CustomResourceDefinition(Kind):
         warnings = [
             f'unrecognized format "{name}"' for name in schema_rules.unrecognized_formats(obj) if name not in known
         ]
-        if schema_rules.has_rules(obj) and (old is None or not schema_rules.has_rules(old)):
-            warnings.append(RULES_NOT_ENFORCED)
         if _converts_by_webhook(obj) and (old is None or not _converts_by_webhook(old)):
             warnings.append(WEBHOOK_NOT_CALLED)
         return warnings

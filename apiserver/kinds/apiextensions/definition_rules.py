@@ -107,14 +107,18 @@ def _validate_spec(original: Obj, old: Obj, *, require_schema: bool) -> Errors:
         problems = names.dns1035_label(version.get("name", ""))
         if problems:
             errors.append(field.invalid(f"{path}.name", version.get("name", ""), ",".join(problems)))
-        errors += _validate_version(version, path, spec)
+        errors += _validate_version(version, path, spec, unchanged=version.get("name", "") in _unchanged(original, old))
     errors += _validate_version_set(spec, versions)
     for name in ("plural", "singular", "kind", "listKind"):
         if not spec["names"].get(name):
             errors.append(field.required(f"spec.names.{name}"))
     errors += _validate_names(spec["names"], "spec.names")
     status = any("status" in ((version.get("subresources")) or {}) for version in original.get("versions") or ())
-    errors += schema_rules.validate(spec.get("validation"), "spec.validation", status_enabled=status)
+    same = _unchanged(original, old)
+    first = versions[0].get("name", "") if versions else ""
+    errors += schema_rules.validate(
+        spec.get("validation"), "spec.validation", status_enabled=status, unchanged=first in same
+    )
     errors += _validate_subresources(spec.get("subresources"), "spec.subresources")
     for position, column in enumerate(spec.get("additionalPrinterColumns") or ()):
         errors += _validate_column(column, f"spec.additionalPrinterColumns[{position}]")
@@ -177,12 +181,24 @@ def _internal_version(version: Obj) -> Obj:
     }
 
 
-def _validate_version(version: Obj, path: str, spec: Obj) -> Errors:
+def _unchanged(spec: Obj, old: Obj) -> set[str]:
+    """The versions whose schema is stored as it is now."""
+    before = {version.get("name"): version.get("schema") for version in old.get("versions") or ()}
+    return {
+        version.get("name", "")
+        for version in spec.get("versions") or ()
+        if version.get("name") in before and before[version.get("name")] == version.get("schema")
+    }
+
+
+def _validate_version(version: Obj, path: str, spec: Obj, *, unchanged: bool = False) -> Errors:
     errors = []
     for problem in _deprecation_problems(version):
         errors.append(field.invalid(f"{path}.deprecationWarning", version.get("deprecationWarning"), problem))
     subresources = version.get("subresources") or spec.get("subresources") or {}
-    errors += schema_rules.validate(version.get("schema"), f"{path}.schema", status_enabled="status" in subresources)
+    errors += schema_rules.validate(
+        version.get("schema"), f"{path}.schema", status_enabled="status" in subresources, unchanged=unchanged
+    )
     errors += _validate_subresources(version.get("subresources"), f"{path}.subresources")
     for position, column in enumerate(version.get("additionalPrinterColumns") or ()):
         errors += _validate_column(column, f"{path}.additionalPrinterColumns[{position}]")

@@ -1,7 +1,7 @@
 """Rules for the schemas of CustomResourceDefinitions: structural, complete, and without what the API does not support.
 
-Texts and order are those of apiextensions' schema and validation packages. CEL rules are checked for form here; what compiles
-them is to be called from _validate_rules, where the original does.
+Texts and order are those of apiextensions' schema and validation packages. CEL rules are checked for form here, and compiled
+in cel_rules.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from apimachinery import field
 from apimachinery.field import FieldError
+from apiserver.kinds.apiextensions import cel_rules
 from openapi import formats, regexp, structural
 from openapi.structural import MISSING, Structural
 from openapi.validate import Validator
@@ -71,8 +72,8 @@ _NESTED_FORBIDDEN = (
 )
 
 
-def validate(validation: Obj | None, path: str, *, status_enabled: bool) -> Errors:
-    """Everything wrong with a version's schema ({"openAPIV3Schema": ...}, or None)."""
+def validate(validation: Obj | None, path: str, *, status_enabled: bool, unchanged: bool = False) -> Errors:
+    """Everything wrong with a version's schema ({"openAPIV3Schema": ...}, or None). unchanged: it was stored like this."""
     schema = (validation or {}).get("openAPIV3Schema")
     if schema is None:
         return []
@@ -82,10 +83,15 @@ def validate(validation: Obj | None, path: str, *, status_enabled: bool) -> Erro
         errors += _validate_root(schema, where)
     if schema.get("nullable"):
         errors.append(field.forbidden(f"{where}.nullable", "nullable cannot be true at the root"))
-    if not any(node.get(name) for node in walk(schema) for name in _NEVER_STRUCTURAL):
-        found = _validate_structural(schema, where)
-        errors += found or _validate_defaults(Structural(schema), where)
-    errors += _validate_openapi(schema, where, _Context(root=True))
+    structured = not any(node.get(name) for node in walk(schema) for name in _NEVER_STRUCTURAL)
+    if structured:
+        found = _validate_structural(schema, where) or _validate_defaults(Structural(schema), where)
+        errors += found
+        structured = not found
+    own = _validate_openapi(schema, where, _Context(root=True))
+    errors += own
+    if structured:
+        errors += cel_rules.check(schema, where, own, suppress_cost=unchanged)
     return errors
 
 
@@ -539,7 +545,7 @@ def _validate_rules(schema: Obj, path: str) -> Errors:
             errors.append(field.invalid(f"{where}.fieldPath", at, "must be non-empty if specified"))
         if _has_newline(at):
             errors.append(field.invalid(f"{where}.fieldPath", at, "must not contain line breaks"))
-        if at and field_at(at, Structural(schema))[1] and "[" not in at:
+        if at and cel_rules.field_path(at, schema)[1]:
             errors.append(field.invalid(f"{where}.fieldPath", at, "must be a valid path"))
     return errors
 
