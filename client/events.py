@@ -68,6 +68,7 @@ class EventRecorder:
         self._series = series
         self._queue: asyncio.Queue[Obj] = asyncio.Queue(MAX_QUEUED)
         self._writer: asyncio.Task[None] | None = None
+        self._dropped = 0  # since the queue was last empty
         self._correlator = _Correlator(clock)
         self._open_series: _Lru[Obj] = _Lru()
 
@@ -96,7 +97,9 @@ class EventRecorder:
         try:
             self._queue.put_nowait(event)
         except asyncio.QueueFull:
-            log.warning("too many queued events, dropped %s of %s", reason, reference.get("name"))
+            if not self._dropped:
+                log.warning("too many queued events: events of %s are dropped for now", self._component)
+            self._dropped += 1
             return
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_forever(), name=f"events of {self._component}")
@@ -173,6 +176,9 @@ class EventRecorder:
                 await self._write(event)
             finally:
                 self._queue.task_done()
+            if self._dropped and self._queue.empty():
+                log.warning("%d events of %s were dropped", self._dropped, self._component)
+                self._dropped = 0
 
     async def _write(self, event: Obj) -> None:
         for attempt in range(_TRIES):
