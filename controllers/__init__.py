@@ -24,6 +24,7 @@ from controllers.replicaset import ReplicaSetController, ReplicationController
 from controllers.resourcequota import ResourceQuotaController
 from controllers.rootca import RootCaPublisher
 from controllers.serviceaccount import ServiceAccountController
+from controllers.servicecidrs import ServiceCidrsController
 from controllers.statefulset import StatefulSetController
 from controllers.tainteviction import TaintEvictionController
 from controllers.tokens import TokensController
@@ -55,6 +56,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ClaimProtectionController,
     VolumeProtectionController,
     ResourceQuotaController,
+    ServiceCidrsController,
     SigningController,
     ApprovingController,
     CleaningController,

@@ -1,10 +1,11 @@
-"""ClusterRole aggregation and Jobs that go after they have finished."""
+"""ClusterRole aggregation, Jobs that go after they have finished, service ranges."""
 
 from typing import Any
 
 from apimachinery import times
-from client.resources import CLUSTER_ROLES, JOBS
+from client.resources import CLUSTER_ROLES, IP_ADDRESSES, JOBS, SERVICE_CIDRS
 from controllers.clusterroles import ClusterRoleAggregationController, aggregate
+from controllers.servicecidrs import ServiceCidrsController, may_go
 from controllers.ttlafterfinished import TtlAfterFinishedController, expires_at
 from tests.controllers.harness import Harness
 
@@ -59,3 +60,28 @@ async def test_finished_jobs_go_in_time(harness: Harness) -> None:
         harness.api.put(JOBS, job(name, now, ttl))
     await harness.until(lambda: "deletionTimestamp" in (harness.get(JOBS, "now") or {})["metadata"])
     assert len(harness.all(JOBS)) == 3  # in the foreground: the garbage collector finishes it
+
+
+def service_cidr(name: str, *cidrs: str, **metadata: Any) -> Obj:
+    return {"metadata": {"name": name, "uid": name, **metadata}, "spec": {"cidrs": list(cidrs)}}
+
+
+def address(ip: str) -> Obj:
+    return {"metadata": {"name": ip, "labels": {"ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"}}}
+
+
+def test_a_service_range_goes_only_without_addresses_of_its_own() -> None:
+    going = service_cidr("a", "10.0.0.0/24", deletionTimestamp="2026-01-01T00:00:00Z")
+    assert may_go(going, [going], [address("10.1.0.1")])
+    assert not may_go(going, [going], [address("10.0.0.1")])
+    assert may_go(going, [going, service_cidr("b", "10.0.0.0/16")], [address("10.0.0.1")])
+
+
+async def test_a_service_range_is_ready_and_waits_for_its_addresses(harness: Harness) -> None:
+    harness.start(ServiceCidrsController)
+    await harness.client.create(SERVICE_CIDRS, service_cidr("a", "10.0.0.0/24"))
+    await harness.until(lambda: harness.condition(SERVICE_CIDRS, "a", "Ready", None).get("status") == "True")
+    await harness.until(lambda: harness.get(SERVICE_CIDRS, "a", None)["metadata"]["finalizers"])  # type: ignore[index]
+    harness.api.put(IP_ADDRESSES, address("10.0.0.1"))
+    await harness.client.delete(SERVICE_CIDRS, "a")
+    await harness.until(lambda: harness.condition(SERVICE_CIDRS, "a", "Ready", None).get("reason") == "Terminating")
