@@ -20,6 +20,8 @@ from typing import Any
 class KubeconfigError(ValueError):
     """A kubeconfig that cannot be used; the text says which file and why."""
 
+    plain = True  # users need no traceback
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:

@@ -31,6 +31,8 @@ USER_AGENT = "kube-controller-manager/v1.36.0 (linux) steersman"
 class UnknownController(ValueError):
     """--controllers names one that does not exist."""
 
+    plain = True  # users need no traceback
+
 
 def choose(wanted: Sequence[str], known: Sequence[type[Controller]]) -> list[type[Controller]]:
     """The controllers that --controllers asks for: "foo" and "-foo" win over "*", which is all that are on by default."""

@@ -88,7 +88,10 @@ def run(
         return 0
     except Exception as error:
         # The edge between a component and the supervisor: the whole story goes to the log, its last line to the user.
-        log.exception("%s ended with an error", name)
+        if is_plain(error):
+            log.error("%s cannot start: %s", name, describe(error))
+        else:
+            log.exception("%s ended with an error", name)
         if notify is not None:
             os.write(notify, describe(error).encode()[:1000])
         return 1
@@ -100,6 +103,13 @@ def describe(error: BaseException) -> str:
         error = error.exceptions[0]
     text = str(error)
     return text if isinstance(error, OSError) or text else type(error).__name__
+
+
+def is_plain(error: BaseException) -> bool:
+    """Whether the error's text says all there is to say: something the user configured cannot be used (`plain = True`)."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return bool(getattr(error, "plain", False))
 
 
 async def _supervised(work: Awaitable[None], lifeline: int | None) -> int:
