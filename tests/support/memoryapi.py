@@ -49,6 +49,7 @@ class MemoryApi:
         self.compacted = 0
         self.faults: list[Fault] = []
         self.requests: list[str] = []
+        self.tokens = {TOKEN}
         self.answers: dict[tuple[str, str], Callable[[str, Obj], Obj]] = {}  # status of kinds that only answer a create
         self.resources = dict(RESOURCES)
         self._changed = asyncio.Event()
@@ -119,7 +120,7 @@ class MemoryApi:
             if (answer := fault(request)) is not None:
                 return answer
         try:
-            if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+            if request.headers.get("Authorization", "").removeprefix("Bearer ") not in self.tokens:
                 raise errors.unauthorized()
             return await self._dispatch(request)
         except ApiError as error:
@@ -231,6 +232,10 @@ class MemoryApi:
     def _create(
         self, resource: Resource, namespace: str | None, name: str | None, subresource: str, body: Obj
     ) -> web.Response:
+        if subresource and (answer := self.answers.get((resource.group, f"{resource.plural}/{subresource}"))):
+            if self.get(resource, meta.join_key(namespace, name or "")) is None:
+                raise errors.not_found(resource.group, resource.plural, name or "")
+            return _json({**body, "status": answer(name or "", body)}, 201)
         if subresource:
             return _json({**body, "kind": body.get("kind", "Status"), "status": body.get("status", {})}, 201)
         if answer := self.answers.get((resource.group, resource.plural)):
