@@ -28,6 +28,8 @@ class ColumnDefinitions:
         self._made: dict[tuple[Any, str], list[Obj]] = {}
 
     def of(self, kind: Kind, version: str, info: TypeInfo) -> list[Obj]:
+        if kind.custom:
+            return self.draw(kind.columns, info)  # kept, it would outlive the kind
         key = (kind, version)
         made = self._made.get(key)
         if made is None:

@@ -62,7 +62,7 @@ class Discovery:
         for version in kind.versions:
             kinds = group.versions.setdefault(version, [])
             kinds[:] = [known for known in kinds if known.plural != kind.plural]
-            kinds.append(kind)
+            kinds.append(kind.in_version(version))
         if len(group.versions) > 1:
             group.versions = {version: group.versions[version] for version in sorted(group.versions, key=version_rank)}
         self._forget()
@@ -242,8 +242,10 @@ _STORED_ELSEWHERE = {
 
 
 def storage_version_hash(kind: Kind) -> str:
-    """The hash by which clients see that the stored version of a resource changed."""
-    text = _STORED_ELSEWHERE.get((kind.group, kind.kind)) or f"{kind.group}/{kind.storage_version}/{kind.kind}"
+    """The hash by which clients see that the stored version of a resource changed; "" when that version is not served."""
+    if kind.custom and kind.stored_as not in kind.versions:
+        return ""
+    text = _STORED_ELSEWHERE.get((kind.group, kind.kind)) or f"{kind.group}/{kind.stored_as}/{kind.kind}"
     return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()
 
 
@@ -275,8 +277,8 @@ def _resources(kind: Kind) -> Iterable[Obj]:
         main["shortNames"] = list(kind.short_names)
     if kind.categories:
         main["categories"] = list(kind.categories)
-    if kind.stored and "create" in kind.verbs:
-        main["storageVersionHash"] = storage_version_hash(kind)
+    if kind.stored and "create" in kind.verbs and (stored := storage_version_hash(kind)):
+        main["storageVersionHash"] = stored
     yield main
     for sub in kind.subresources:
         entry: Obj = {"name": f"{kind.plural}/{sub.name}", "singularName": "", "namespaced": kind.namespaced}

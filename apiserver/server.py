@@ -14,6 +14,7 @@ from typing import Any, cast
 from apimachinery.clock import Clock, RealClock
 from apiserver import admission, authn, authz, discovery, kinds, openid, routing, storage
 from apiserver.admission.chain import Chain
+from apiserver.admission.webhooks.caller import Caller
 from apiserver.aggregation.aggregator import Aggregator
 from apiserver.aggregation.availability import Identity
 from apiserver.app import FILTERS, App, Routes, Server
@@ -44,6 +45,7 @@ from apiserver.patch import managers
 from apiserver.patch.managed import FieldManager
 from apiserver.registry import service_ips
 from apiserver.registry.crd import CustomResources
+from apiserver.registry.crd_kind import CustomKind
 from apiserver.registry.kind import Column, Kind
 from apiserver.registry.registry import LocalReader, LocalWriter, Registry
 from apiserver.registry.service_ips import ServiceAllocators
@@ -110,6 +112,7 @@ class ApiServer:
         self.info = SelfInfo(self.app, clock, config, lambda: None, self.discovery.group_paths)
         self.http: HttpServer | None = None
         self.background: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}  # what runs while it serves, by name
+        self.conversions = Caller(self.reader, clock)
         self.custom = CustomResources(
             self.reader,
             self.writer,
@@ -169,6 +172,7 @@ class ApiServer:
 
     async def serve_custom(self, kind: Kind, old: Kind | None) -> None:
         """Serve a custom kind, in place of `old` if that is given: without a moment in which neither is there."""
+        cast("CustomKind", kind).use(self.conversions)
         before = await self.registry.renew(kind)
         if old is not None:
             for name in set(old.versions) - set(kind.versions):
@@ -177,11 +181,13 @@ class ApiServer:
         store = self.registry.stores[kind.group, kind.plural]
         self.discovery.add(kind)
         for name in kind.versions:
-            self._route(routing.routes_of(self.server, kind, name, store, custom=True))
+            view = kind.in_version(name)
+            its_store = self.registry.store_in(view, store.whole)
+            self._route(routing.routes_of(self.server, view, name, its_store, custom=True))
         self._route_groups()
         self.aggregator.custom_changed()
         if before is not None:
-            await before.cache.close()
+            await before.whole.close()
 
     async def remove_kind(self, kind: Kind) -> None:
         """Stop serving a custom resource; its stored objects stay."""
@@ -192,7 +198,7 @@ class ApiServer:
         store = self.registry.remove(kind)
         self.aggregator.custom_changed()
         if store is not None:
-            await store.cache.close()
+            await store.whole.close()
 
     def _scope_of(self, group: str, name: str, plural: str, subresource: str) -> Scope:
         routes = self.app.routes[group, name, plural]
@@ -240,6 +246,7 @@ class ApiServer:
         if self.http is not None:
             await self.http.end()
         await self.admission.close()
+        await self.conversions.close()
         await self.kubelets.close()
         await self.aggregator.close()
         await self.caches.close()

@@ -53,10 +53,9 @@ class Scope:
         self.opening = orjson.dumps({"kind": kind.kind, "apiVersion": self.api_version})[:-1] + b","
         self.list_opening = orjson.dumps({"kind": kind.list_kind, "apiVersion": self.api_version})[:-1] + b","
         self.item_opening = self.opening if self.custom else b"{"
-        decorated = type(stored).on_read is not Kind.on_read
+        adjusted = type(stored).on_read is not Kind.on_read
         # As stored, a body needs only its opening to be an answer in this version.
-        self.direct = kind is stored and self.version == kind.storage_version and not decorated
-        self._decorated = decorated
+        self.direct = kind is stored and self.version == kind.storage_version and not adjusted
         self.body_form = ("body", kind.group, self.version)
         self.message_form = ("protobuf", kind.group, self.version)
 
@@ -113,9 +112,7 @@ class Scope:
         return self.encode(self.presented(self.store.decode(entry)))
 
     def presented(self, obj: Obj) -> Obj:
-        """A stored object (decoded afresh) as clients of this version see it."""
-        if self._decorated:
-            self.store.kind.on_read(obj)
+        """An object of the store (decoded afresh) as clients of this version see it."""
         return self.from_storage(obj)
 
     def encode(self, obj: Obj) -> bytes:

@@ -61,7 +61,7 @@ def _field_label(scope: Scope, name: str, value: str) -> tuple[str, str]:
     if converted is not None:
         return converted
     supported = kind.selectable_fields({"metadata": {}})
-    if name in supported:
+    if name in supported and not scope.custom:
         return name, value
     if supported or scope.custom:
         raise errors.bad_request(f"field label not supported: {name}")

@@ -22,6 +22,7 @@ from apiserver.handlers.options import ListOptions
 from apiserver.handlers.scope import Scope
 from apiserver.handlers.selection import Selection
 from apiserver.negotiate import Output
+from apiserver.registry.converted import ConvertedWatch
 from apiserver.storage.base import Compacted, FutureRevision
 from apiserver.storage.entry import Entry
 from apiserver.storage.watch import Watch, WatchExpired
@@ -61,7 +62,7 @@ async def watch(scope: Scope, request: Request, form: Output, opts: ListOptions,
     seconds = float(opts.timeout) if opts.timeout else scope.server.min_watch_seconds * (1 + random.random())
     namespace = request.info.namespace or chosen.namespace
 
-    async def begin() -> Watch:
+    async def begin() -> Watch | ConvertedWatch:
         return await scope.store.cache.watch(
             namespace if scope.namespaced else "",
             chosen.name if namespace or not scope.namespaced else "",
@@ -89,7 +90,10 @@ async def watch(scope: Scope, request: Request, form: Output, opts: ListOptions,
 
 
 async def _run(
-    begin: Callable[[], Awaitable[Watch]], send: Callable[[bytes], Awaitable[None]], revision: int, form: Output
+    begin: Callable[[], Awaitable[Watch | ConvertedWatch]],
+    send: Callable[[bytes], Awaitable[None]],
+    revision: int,
+    form: Output,
 ) -> None:
     """Send events until the watch is over."""
     try:
@@ -101,6 +105,8 @@ async def _run(
     except Compacted as error:
         text = f"too old resource version: {revision} ({error.compacted})"
         await send(_error(form, errors.expired(text)))
+    except ApiError as error:
+        await send(_error(form, error))
     except FutureRevision as error:
         await send(_error(form, get_handler.too_large_revision(error.revision, error.current)))
 

@@ -24,7 +24,7 @@ def of_kind(
     custom: bool = False,
 ) -> FieldManager:
     """The field manager of writes through that version, to the object or to a subresource with the object's own type."""
-    versions = {kind.api_version(name): name for name in kind.versions}
+    versions = {kind.api_version(name): name for name in kind.known_versions}
 
     def types(api_version: str) -> TypeInfo | None:
         name = versions.get(api_version)

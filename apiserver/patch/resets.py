@@ -44,4 +44,4 @@ def reset_fields(kind: Kind, subresource: str = "", *, custom: bool = False) -> 
     if not paths:
         return {}
     fields = fieldset.of_paths(*(tuple(f"f:{name}" for name in path.split(".")) for path in paths))
-    return {kind.api_version(version): fields for version in kind.versions}
+    return {kind.api_version(version): fields for version in kind.known_versions}

@@ -207,7 +207,7 @@ class CustomResources:
     async def _terminate(self, name: str, definition: Obj) -> None:
         kind = self._served.get(name)
         if kind is not None:
-            kind.terminating = True
+            kind.terminate()
         finalizers = definition["metadata"].get("finalizers") or []
         if CLEANUP_FINALIZER not in finalizers:
             return

@@ -2,13 +2,17 @@
 
 Decoding, pruning and defaults follow openapi.structural; values are checked against the schema, list sets and maps for
 repetitions, embedded resources for their metadata, and last against their CEL rules (crd_rules). Conversion between versions
-changes nothing but apiVersion (strategy None).
+changes nothing but apiVersion and what the other version's schema does not know (strategy None), or is a webhook's work
+(registry/conversion.py, registry/converted.py).
+
+Each version of the kind has a Kind of its own (in_version), whose store works in that version: its subresources, columns and
+rules may differ. The one made of the definition is that of the storage version.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -17,6 +21,7 @@ from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells as cell_words
 from apiserver.registry import crd_paths
+from apiserver.registry.conversion import Converter
 from apiserver.registry.crd_rules import RuleTree
 from apiserver.registry.kind import NAME_COLUMN, SCALE, STATUS, Column, Ctx, Kind, Obj, Scale
 from apiserver.validation import meta as meta_rules
@@ -26,6 +31,9 @@ from openapi.explain import DecodeError
 from openapi.schemas import TypeInfo
 from openapi.structural import CustomType, Structural
 from openapi.validate import Validator
+
+if TYPE_CHECKING:
+    from apiserver.admission.webhooks.caller import Caller
 
 VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 META = "io.k8s.apimachinery.pkg.apis.meta.v1"
@@ -68,14 +76,15 @@ def _mentions(schema: Any, word: str) -> bool:
 
 
 class CustomKind(Kind):
-    """One CustomResourceDefinition's kind, in all its served versions. definition: the object it was made from."""
+    """One CustomResourceDefinition's kind. definition: the object it was made from. working: the version that its store
+    works in, the storage version if empty. origin: the kind of the storage version, when this is another."""
 
     custom = True
     has_generation = True
     unconditional_update = False
     verbs = VERBS
 
-    def __init__(self, definition: Obj) -> None:
+    def __init__(self, definition: Obj, working: str = "", origin: CustomKind | None = None) -> None:
         spec, accepted = definition["spec"], definition["status"]["acceptedNames"]
         self.definition = definition
         self.group = spec["group"]
@@ -86,12 +95,19 @@ class CustomKind(Kind):
         self.short_names = tuple(accepted.get("shortNames") or ())
         self.categories = tuple(accepted.get("categories") or ())
         self.namespaced = spec["scope"] == "Namespaced"
-        every = {version["name"]: Version(version, self.kind) for version in spec["versions"]}
-        self.storage_version = next(version["name"] for version in spec["versions"] if version.get("storage"))
+        every: dict[str, Version] = (
+            origin.by_version if origin else {each["name"]: Version(each, self.kind) for each in spec["versions"]}
+        )
+        self._stored_as: str = next(version["name"] for version in spec["versions"] if version.get("storage"))
+        self.storage_version = working or self._stored_as
         served = [version["name"] for version in spec["versions"] if version.get("served")]
         self.versions = tuple(sorted(served, key=_rank))
-        self.by_version = every
-        self.terminating = False
+        self.by_version: dict[str, Version] = every
+        self._origin = origin
+        self._terminating = False
+        self._converter: Converter | None = None
+        self._views: dict[str, CustomKind] = {}
+        self._selected = tuple(dict.fromkeys(path for version in every.values() for path in version.selectable))
         stored = every[self.storage_version]
         self.subresources = ()
         self.status_fields = ()
@@ -121,12 +137,67 @@ class CustomKind(Kind):
         ]
         return f"{text}; use {self.api_version(better[0])} {self.kind}" if better else text
 
-    def convert(self, obj: Obj, source: str, target: str) -> Obj:
-        """Nothing changes but apiVersion; a definition that wants a webhook asked is refused rather than misread."""
+    @property
+    def stored_as(self) -> str:
+        return self._stored_as
+
+    @property
+    def known_versions(self) -> Sequence[str]:
+        return tuple(self.by_version)
+
+    @property
+    def terminating(self) -> bool:
+        """Whether the definition is being deleted: there are no new instances then."""
+        return self._origin.terminating if self._origin is not None else self._terminating
+
+    def terminate(self) -> None:
+        self._terminating = True
+
+    def in_version(self, version: str) -> CustomKind:
+        if self._origin is not None:
+            return self._origin.in_version(version)
+        if version == self.storage_version:
+            return self
+        view = self._views.get(version)
+        if view is None:
+            view = self._views[version] = type(self)(self.definition, version, self)
+        return view
+
+    def use(self, caller: Caller) -> None:
+        """Have the definition's conversion webhook, if it has one, called so."""
         if (self.definition["spec"].get("conversion") or {}).get("strategy") == "Webhook":
-            text = f"conversion webhook for {self.api_version(source)}, Kind={self.kind} failed: not supported by this server"
-            raise errors.internal_error(text)
+            schemas = {name: version.schema for name, version in self.by_version.items()}
+            self._converter = Converter(self.definition, self.kind, schemas, caller)
+
+    @property
+    def converter(self) -> Converter | None:
+        return self._origin.converter if self._origin is not None else self._converter
+
+    @property
+    def converts_by_webhook(self) -> bool:
+        return self.converter is not None
+
+    def convert(self, obj: Obj, source: str, target: str) -> Obj:
+        """By the webhook only inside of conversion.running(), which may begin anew."""
+        if self.converter is not None:
+            return self.converter.now(obj, source, target)
         return super().convert(obj, source, target)
+
+    async def ask(self, objects: Sequence[Obj], version: str) -> list[Obj]:
+        """Objects (with their apiVersion) in another version, by the webhook. ApiError 500."""
+        assert self.converter is not None
+        return await self.converter.convert(objects, version)
+
+    def typed(self, version: str) -> Obj:
+        """What an object of that version begins with."""
+        return {"kind": self.kind, "apiVersion": self.api_version(version)}
+
+    def repair(self, obj: Obj, version: str) -> None:
+        """Bring an object, stored in that version, in line with the version's schema: unknown fields go, defaults come."""
+        found = self.by_version.get(version)
+        if found is not None:
+            structural.prune(obj, found.schema, root=True)
+            self.default(obj, version)
 
     def published_schema(self, version: str) -> dict[str, Any] | None:
         schema = dict(self.by_version[version].raw)
@@ -205,11 +276,9 @@ class CustomKind(Kind):
 
     # -- reads
 
-    def _selected(self) -> Sequence[str]:
-        return self.by_version[self.storage_version].selectable
-
     def selectable_fields(self, obj: Obj) -> dict[str, str]:
-        return {path.removeprefix("."): _text(crd_paths.find(path, obj)) for path in self._selected()}
+        """Of all versions, because all of them share what is known of an object; field_label() knows which is whose."""
+        return {path.removeprefix("."): _text(crd_paths.find(path, obj)) for path in self._selected}
 
     def field_label(self, label: str, value: str, version: str) -> tuple[str, str] | None:
         return (label, value) if f".{label}" in self.by_version[version].selectable else None
@@ -229,21 +298,25 @@ class CustomKind(Kind):
 
 
 class RepairingKind(CustomKind):
-    """A custom kind whose stored objects may lack defaults, or hold fields that its schema no longer has."""
+    """A custom kind whose stored objects may lack defaults, or hold fields that a schema of it does not have."""
 
-    def on_read(self, obj: Obj) -> bool:
-        before = orjson.dumps(obj)
-        schema = self.by_version[self.storage_version].schema
-        structural.prune(obj, schema, root=True)
-        self.default(obj, self.storage_version)
-        return orjson.dumps(obj) != before
+    def on_read(self, obj: Obj, version: str) -> None:
+        self.repair(obj, version or self.stored_as)
+        if version != self.storage_version:
+            structural.prune(obj, self.by_version[self.storage_version].schema, root=True)
+
+    def on_write(self, obj: Obj) -> None:
+        if self.stored_as != self.storage_version and not self.converts_by_webhook:
+            structural.prune(obj, self.by_version[self.stored_as].schema, root=True)
 
 
 def make(definition: Obj) -> CustomKind:
     """The kind of an accepted definition."""
     generation = definition["metadata"].get("generation", 1)
     made = CustomKind(definition)
-    if generation > 1 or made.by_version[made.storage_version].has_defaults:
+    versions = list(made.by_version.values())
+    alike = all(version.raw == versions[0].raw for version in versions)
+    if generation > 1 or not alike or any(version.has_defaults for version in versions):
         return RepairingKind(definition)
     return made
 

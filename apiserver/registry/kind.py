@@ -213,6 +213,25 @@ class Kind:
 
     # -- versions
 
+    @property
+    def stored_as(self) -> str:
+        """The version that objects are kept in; storage_version is the one in which this kind's store works."""
+        return self.storage_version
+
+    @property
+    def known_versions(self) -> Sequence[str]:
+        """Every version that objects and their field managers may be in, served or not."""
+        return self.versions
+
+    @property
+    def converts_by_webhook(self) -> bool:
+        """Whether convert() may be called only inside of registry.conversion.running()."""
+        return False
+
+    def in_version(self, version: str) -> Kind:
+        """The kind as that version of it declares it (subresources, columns, selectable fields)."""
+        return self
+
     def deprecation(self, version: str) -> str:
         """The warning that every request to this version of the kind gets; "" for none."""
         return ""
@@ -339,6 +358,8 @@ class Kind:
         """Conditions of a table row (metav1.TableRowCondition)."""
         return []
 
-    def on_read(self, obj: Obj) -> bool:
-        """Adjust an object for being read (the original's decorators); True if anything was changed."""
-        return False
+    def on_read(self, obj: Obj, version: str) -> None:
+        """Adjust an object, stored in that version, for everyone who reads it (the original's decorators)."""
+
+    def on_write(self, obj: Obj) -> None:
+        """Adjust an object for being stored, if on_read adjusts it for being read."""

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING, cast
 
 from apimachinery import times
 from apiserver.authn.user import User
 from apiserver.patch import managers
 from apiserver.patch.managed import FieldManager
+from apiserver.registry.converted import ConvertedCache
 from apiserver.registry.kind import Kind, Obj
 from apiserver.registry.store import Draft, Environment, NoAdmission, Result, Store, Write
 from apiserver.storage.base import Change
-from apiserver.storage.cacher import Caches
+from apiserver.storage.cacher import Cacher, Caches
+
+if TYPE_CHECKING:
+    from apiserver.registry.crd_kind import CustomKind
 
 SERVER_MANAGER = "kube-apiserver"
 SERVER_USER = User("system:apiserver", groups=("system:masters", "system:authenticated"))
@@ -49,11 +54,18 @@ class Registry:
         """Put a loaded store of a changed (or new) custom kind in place; the store before it, which the caller closes."""
         before = self.stores.get((kind.group, kind.plural))
         if before is not None:
-            self.caches.forget(before.cache)
+            self.caches.forget(before.whole)
         cache = self.caches.resource(storage_prefix(kind), partial(_attributes, kind))
         await cache.start()
-        self.stores[kind.group, kind.plural] = Store(kind, cache, self.environment)
+        self.stores[kind.group, kind.plural] = self.store_in(kind, cache)
         return before
+
+    def store_in(self, kind: Kind, cache: Cacher) -> Store:
+        """A store of a custom kind that works in the version that `kind` does, over the resource's one cache."""
+        if not kind.converts_by_webhook:
+            return Store(kind, cache, self.environment)
+        custom = cast("CustomKind", kind)
+        return Store(kind, ConvertedCache(cache, custom, partial(_attributes, kind)), self.environment)
 
     def remove(self, kind: Kind) -> Store | None:
         return self.stores.pop((kind.group, kind.plural), None)

@@ -23,6 +23,8 @@ from apimachinery.field import FieldError
 from apiserver.admission.base import Attributes, Operation
 from apiserver.authn.user import User
 from apiserver.registry import deletion, metadata, updating
+from apiserver.registry.conversion import running
+from apiserver.registry.converted import ConvertedCache
 from apiserver.registry.kind import Ctx, Kind, Obj, Reader
 from apiserver.storage.base import Conflict, KeyExists, NotFound
 from apiserver.storage.cacher import Cacher
@@ -95,7 +97,7 @@ class Environment:
 class Store:
     """Reads and writes one kind's objects. Errors are ApiErrors in the original's words."""
 
-    def __init__(self, kind: Kind, cache: Cacher, environment: Environment) -> None:
+    def __init__(self, kind: Kind, cache: Cacher | ConvertedCache, environment: Environment) -> None:
         self.kind = kind
         self.cache = cache
         self.environment = environment
@@ -103,8 +105,14 @@ class Store:
         self.ttl = kind.ttl  # seconds until an object is removed; 0: never
         self._opening = orjson.dumps({"kind": kind.kind, "apiVersion": kind.api_version()})[:-1] + b","
         self._indexed = bool(kind.selectable_fields({"metadata": {}}))
+        self._adjusts = type(kind).on_read is not Kind.on_read
         self._separate_status = any(sub.name == "status" for sub in kind.subresources)
         self._status_fields = tuple(kind.status_fields) if self._separate_status else ()
+
+    @property
+    def whole(self) -> Cacher:
+        """The resource's cache, with objects in the versions that they are stored in."""
+        return self.cache.base if isinstance(self.cache, ConvertedCache) else self.cache
 
     # -- reading
 
@@ -114,6 +122,8 @@ class Store:
     def decode(self, entry: Entry) -> Obj:
         """The object in its storage version, decoded afresh; the caller may change it."""
         obj: Obj = orjson.loads(self._opening + entry.body)
+        if self._adjusts:
+            self.kind.on_read(obj, entry.version)
         return obj
 
     async def get(self, namespace: str, name: str) -> Entry:
@@ -261,7 +271,7 @@ class Store:
     ) -> Result | None:
         if uid:
             raise self._uid_mismatch(write, uid, "")
-        obj = await transform(None)
+        obj = await running(self.kind, lambda: transform(None))
         attributes = self._attributes(write, "CREATE", obj, None)
         await admission.admit(attributes)
         obj = self._admitted(attributes)
@@ -308,7 +318,7 @@ class Store:
         old_meta = old["metadata"]
         if uid and uid != old_meta.get("uid"):
             raise self._uid_mismatch(write, uid, old_meta.get("uid", ""))
-        new = await transform(self.decode(entry))
+        new = await running(kind, lambda: transform(self.decode(entry)))
         attributes = self._attributes(write, "UPDATE", new, old)
         await admission.admit(attributes)
         new = self._admitted(attributes)
@@ -335,7 +345,7 @@ class Store:
             if not write.dry_run:
                 await self._remove(ctx, key, entry, old)
             return Draft(new)
-        if new == old:
+        if new == old and self._is_current(key, entry, new):
             return entry
         if write.dry_run:
             return Draft(new)
@@ -435,13 +445,35 @@ class Store:
         for name, value in obj.items():
             if name not in ("metadata", "kind", "apiVersion"):
                 document[name] = value
+        if self._adjusts:
+            self.kind.on_write(document)
         body = orjson.dumps(document)[1:]
         fields = self.kind.selectable_fields(obj) if self._indexed else {}
         labels = meta.get("labels") or {}
-        version = self.kind.storage_version
+        version = self.kind.stored_as
         if if_revision:
             return await self.cache.update(key, version, body, if_revision, labels, fields, ttl=self.ttl)
         return await self.cache.create(key, version, body, labels, fields, ttl=self.ttl)
+
+    def _is_current(self, key: str, entry: Entry, obj: Obj) -> bool:
+        """Whether the object is stored as it would be now: else a write that changes nothing brings it up to date."""
+        kind = self.kind
+        if not kind.custom:
+            return True
+        if isinstance(self.cache, ConvertedCache):
+            return self.cache.current(key, entry.revision)
+        if entry.version != kind.stored_as:
+            return False
+        if not self._adjusts:
+            return True
+        wanted = {name: value for name, value in self.copy(obj).items() if name not in ("kind", "apiVersion")}
+        kind.on_write(wanted)
+        return wanted == entry.decode()
+
+    @staticmethod
+    def copy(obj: Obj) -> Obj:
+        copied: Obj = orjson.loads(orjson.dumps(obj))
+        return copied
 
     # -- helpers
 

@@ -92,6 +92,11 @@ class Cacher:
         """The object as this process knows it, without waiting: what a get with resourceVersion=0 returns."""
         return self._image.objects.get(key)
 
+    def before(self, revision: int) -> Entry | None:
+        """The object that the write of that revision replaced or removed; None for none, or when it is no longer known."""
+        event = self._image.ring.at(revision)
+        return event.previous if event is not None else None
+
     async def get(self, key: str) -> Entry | None:
         """The object; sees every write acknowledged before the call. Unavailable."""
         await self._up_to_date()

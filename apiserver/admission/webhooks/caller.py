@@ -18,9 +18,9 @@ import aiohttp
 import orjson
 
 from apimachinery import clock as clocks
+from apimachinery.clock import Clock
 from apimachinery.field import go_quote
 from apiserver import outbound
-from apiserver.admission.base import Env
 from apiserver.registry.kind import Obj, Reader
 
 log = logging.getLogger(__name__)
@@ -46,9 +46,9 @@ class Target:
 class Caller:
     """Connections to webhooks, kept open between calls. Close it."""
 
-    def __init__(self, env: Env) -> None:
-        self._reader: Reader = env.reader
-        self._clock = env.clock
+    def __init__(self, reader: Reader, clock: Clock) -> None:
+        self._reader = reader
+        self._clock = clock
         self._session: aiohttp.ClientSession | None = None
         self._contexts: OrderedDict[str, ssl.SSLContext] = OrderedDict()
 

@@ -20,6 +20,7 @@ from apiserver.admission.webhooks import review
 from apiserver.admission.webhooks.caller import Caller, CallFailed
 from apiserver.admission.webhooks.hooks import Hooks, Invocation, in_version
 from apiserver.admission.webhooks.validating import call, failed
+from apiserver.registry.conversion import running
 from apiserver.registry.kind import Kind, Obj
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class _Rounds:
 class Plugin:
     def __init__(self, env: Env) -> None:
         self._hooks = Hooks(env, "mutatingwebhookconfigurations")
-        self._caller = Caller(env)
+        self._caller = Caller(env.reader, env.clock)
 
     def handles(self, operation: Operation, group: str, plural: str, subresource: str) -> bool:
         return self._hooks.handles(operation, group, plural, subresource)
@@ -78,7 +79,7 @@ class Plugin:
             return False
         if not answer.allowed:
             raise review.denial(hook.name, answer.status)
-        changed = bool(answer.patch) and _apply(invocation, a, answer.patch)
+        changed = bool(answer.patch) and await running(a.kind, lambda: _apply(invocation, a, answer.patch))
         note = {"configuration": hook.configuration, "webhook": hook.name, "mutated": changed}
         a.annotations[f"mutation.webhook.admission.k8s.io/{mark}"] = orjson.dumps(note).decode()
         return changed
@@ -87,7 +88,7 @@ class Plugin:
         await self._caller.close()
 
 
-def _apply(invocation: Invocation, a: Attributes, data: bytes) -> bool:
+async def _apply(invocation: Invocation, a: Attributes, data: bytes) -> bool:
     """Patch the object in the version that the webhook saw, and bring it back. Whether anything changed."""
     from apiserver.patch import json_patch
     from openapi import codec

@@ -34,7 +34,7 @@ class Answer:
     annotations: Mapping[str, str]
 
 
-def request(a: Attributes, invocation: Invocation) -> Obj:
+async def request(a: Attributes, invocation: Invocation) -> Obj:
     """The AdmissionReview, in the first of the webhook's versions that there is."""
     group, version, kind = kind_of(a)
     seen_version = invocation.version if kind and a.kind is not None and kind == a.kind.kind else version

@@ -12,6 +12,7 @@ from apiserver.admission.base import Attributes, Env, Operation
 from apiserver.admission.webhooks import review
 from apiserver.admission.webhooks.caller import Caller, CallFailed
 from apiserver.admission.webhooks.hooks import Hooks, Invocation
+from apiserver.registry.conversion import running
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 class Plugin:
     def __init__(self, env: Env) -> None:
         self._hooks = Hooks(env, "validatingwebhookconfigurations")
-        self._caller = Caller(env)
+        self._caller = Caller(env.reader, env.clock)
 
     def handles(self, operation: Operation, group: str, plural: str, subresource: str) -> bool:
         return self._hooks.handles(operation, group, plural, subresource)
@@ -58,7 +59,7 @@ async def call(caller: Caller, invocation: Invocation, a: Attributes, *, mutatin
     hook = invocation.hook
     if a.dry_run and hook.raw.get("sideEffects") not in ("None", "NoneOnDryRun"):
         raise errors.bad_request(f"admission webhook {go_quote(hook.name)} does not support dry run")
-    sent = review.request(a, invocation)
+    sent = await running(a.kind, lambda: review.request(a, invocation))
     got = await caller.post(hook.raw.get("clientConfig") or {}, sent, hook.timeout)
     try:
         answer = review.read(sent, got, mutating=mutating)

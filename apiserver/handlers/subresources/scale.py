@@ -139,8 +139,12 @@ def _scale(scope: Scope) -> Scale:
 
 
 def _replicas_paths(scope: Scope) -> dict[str, Path | None]:
-    path: Path = tuple(f"f:{name}" for name in _names(_scale(scope).spec_replicas))
-    return {scope.kind.api_version(version): path for version in scope.kind.versions}
+    paths: dict[str, Path | None] = {}
+    for version in scope.kind.known_versions:
+        where = scope.kind.in_version(version).scale
+        names = _names(where.spec_replicas) if where is not None else None
+        paths[scope.kind.api_version(version)] = tuple(f"f:{name}" for name in names) if names else None
+    return paths
 
 
 def _names(path: str) -> list[str]:

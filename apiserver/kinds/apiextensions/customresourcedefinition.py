@@ -11,9 +11,6 @@ from apiserver.registry.kind import NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
 
 CREATED_AT = Column("Created At", type="date", doc="metadata.creationTimestamp")
 CLEANUP_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
-WEBHOOK_NOT_CALLED = (
-    "spec.conversion: webhooks are not called by this server yet; only the storage version can be read and written"
-)
 
 
 class CustomResourceDefinition(Kind):
@@ -68,8 +65,6 @@ class CustomResourceDefinition(Kind):
         warnings = [
             f'unrecognized format "{name}"' for name in schema_rules.unrecognized_formats(obj) if name not in known
         ]
-        if _converts_by_webhook(obj) and (old is None or not _converts_by_webhook(old)):
-            warnings.append(WEBHOOK_NOT_CALLED)
         return warnings
 
     def mark_deleting(self, obj: Obj) -> None:
@@ -85,11 +80,6 @@ class CustomResourceDefinition(Kind):
     def cells(self, obj: Obj, clock: Clock) -> list[Any]:
         metadata = obj["metadata"]
         return [metadata.get("name", ""), metadata.get("creationTimestamp")]
-
-
-def _converts_by_webhook(obj: Obj) -> bool:
-    conversion = obj["spec"].get("conversion") or {}
-    return conversion.get("strategy") == "Webhook" and len(obj["spec"].get("versions") or ()) > 1
 
 
 def _store_version(obj: Obj) -> None:
