@@ -9,6 +9,9 @@ from typing import Any
 from apimachinery.cel.values import MAX_INT, MAX_UINT, MIN_INT, Uint
 
 
+_MAX_DIGITS = 1000  # Python refuses to read numbers of more than a few thousand; leading zeros are allowed
+
+
 class LiteralError(ValueError):
     """A literal without value; the text is the original's."""
 
@@ -18,8 +21,7 @@ def read(kind: str, text: str) -> Any:
     if kind == "NUM_INT":
         return _int(text)
     if kind == "NUM_UINT":
-        number = int(text[:-1], 16 if text.startswith("0x") else 10)
-        if number > MAX_UINT:
+        if len(text) > _MAX_DIGITS or (number := int(text[:-1], 16 if text.startswith("0x") else 10)) > MAX_UINT:
             raise LiteralError("invalid uint literal")
         return Uint(number)
     if kind == "NUM_FLOAT":
@@ -35,8 +37,7 @@ def read(kind: str, text: str) -> Any:
 
 
 def _int(text: str) -> int:
-    number = int(text, 16 if "0x" in text else 10)
-    if not MIN_INT <= number <= MAX_INT:
+    if len(text) > _MAX_DIGITS or not MIN_INT <= (number := int(text, 16 if "0x" in text else 10)) <= MAX_INT:
         raise LiteralError("invalid int literal")
     return number
 

@@ -24,7 +24,7 @@ _UNITS = {
     "m": 60 * _SECOND,
     "h": 3600 * _SECOND,
 }
-_PART_RE = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)")
+_PART_RE = re.compile(r"([0-9]{0,100})(?:\.([0-9]{0,100}))?(ns|us|µs|μs|ms|s|m|h)")
 
 
 @total_ordering

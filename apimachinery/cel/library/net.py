@@ -136,7 +136,7 @@ def _cidr(text: str) -> CIDR:
             )
     if not bits.isdigit() or (len(bits) > 1 and bits[0] == "0"):
         raise refusal(f"bad bits after slash: {go_quote(bits)}")
-    if int(bits) > found.max_prefixlen:
+    if len(bits) > 3 or int(bits) > found.max_prefixlen:
         raise refusal("prefix length out of range")
     return CIDR(found, int(bits))
 

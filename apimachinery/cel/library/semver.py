@@ -41,7 +41,7 @@ def _number(text: str, what: str) -> int:
         raise EvalError(f"Invalid character(s) found in {what} number {go_quote(text)}")
     if len(text) > 1 and text[0] == "0":
         raise EvalError(f"{what.capitalize()} number must not contain leading zeroes {go_quote(text)}")
-    if int(text) > 2**64 - 1:
+    if len(text) > 20 or int(text) > 2**64 - 1:
         raise EvalError(f'strconv.ParseUint: parsing "{text}": value out of range')
     return int(text)
 
@@ -52,6 +52,8 @@ def _pre_release(text: str) -> Part:
     if text.isascii() and text.isdigit():
         if len(text) > 1 and text[0] == "0":
             raise EvalError(f"Numeric PreRelease version must not contain leading zeroes {go_quote(text)}")
+        if len(text) > 20 or int(text) > 2**64 - 1:
+            raise EvalError(f'strconv.ParseUint: parsing "{text}": value out of range')
         return False, int(text), ""
     if not _ALPHANUM.fullmatch(text):
         raise EvalError(f"Invalid character(s) found in prerelease {go_quote(text)}")

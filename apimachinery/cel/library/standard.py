@@ -153,8 +153,8 @@ def _failed(source: str, target: str) -> EvalError:
     return EvalError(f"type conversion error from '{source}' to '{target}'")
 
 
-_INT_TEXT = re.compile(r"[+-]?[0-9]+")
-_UINT_TEXT = re.compile(r"[0-9]+")
+_INT_TEXT = re.compile(r"[+-]?[0-9]{1,1000}")  # Python reads no numbers of more than a few thousand digits
+_UINT_TEXT = re.compile(r"[0-9]{1,1000}")
 
 
 def _string_to_int(text: str) -> int:

@@ -15,6 +15,7 @@ from apimachinery.cel.values import Uint, type_name
 from apimachinery.field import go_quote
 
 DEFAULT_PRECISION = 6
+MAX_PRECISION = 1000  # ours: the original has no bound, and so none on the memory that a text takes
 
 _STRING_TEXT = (
     "string clause can only be used on strings, bools, bytes, ints, doubles, maps, lists, types, durations, and "
@@ -84,6 +85,8 @@ def _clause(text: str, position: int) -> tuple[str, int, int]:
                 "could not parse formatting clause: error while parsing precision: error while converting precision to integer: "
                 'strconv.Atoi: parsing "": invalid syntax'
             )
+        if len(digits) > 6 or int(digits) > MAX_PRECISION:
+            raise EvalError(f"could not parse formatting clause: precision of more than {MAX_PRECISION} digits")
         precision, position = int(digits), end
     letter = text[position]
     if letter not in "sdfebxXo":

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from apimachinery import field
 from apimachinery.field import FieldError
 from apiserver.registry.kind import Obj
-from apiserver.validation import labels, names
+from apiserver.validation import expressions, labels, names
+from apiserver.validation.expressions import Scope
 
 _OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 _SCOPES = ("*", "Cluster", "Namespaced")
@@ -135,8 +136,9 @@ def choice(value: str | None, path: str, allowed: Sequence[str]) -> list[FieldEr
     return [] if value in allowed else [field.not_supported(path, value, allowed)]
 
 
-def validate_conditions(conditions: Sequence[Obj], path: str) -> list[FieldError]:
-    """Match conditions: named CEL expressions, names unique."""
+def validate_conditions(conditions: Sequence[Obj], path: str, scope: Scope | None = None) -> list[FieldError]:
+    """Match conditions: named CEL expressions, names unique. scope: what they see, a webhook's unless given."""
+    scope = scope or Scope()
     errors: list[FieldError] = []
     if len(conditions) > _MAX_CONDITIONS:
         errors.append(field.too_many(path, len(conditions), _MAX_CONDITIONS))
@@ -145,6 +147,9 @@ def validate_conditions(conditions: Sequence[Obj], path: str) -> list[FieldError
         at, name = f"{path}[{position}]", condition.get("name") or ""
         if not (condition.get("expression") or "").strip():
             errors.append(field.required(at + ".expression"))
+        else:
+            found = scope.compile(condition["expression"], expressions.BOOL)
+            errors += expressions.errors_of(found, at + ".expression")
         if not name:
             errors.append(field.required(at + ".name"))
         else:

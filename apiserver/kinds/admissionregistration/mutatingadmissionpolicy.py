@@ -45,4 +45,5 @@ class MutatingAdmissionPolicy(Kind):
 
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
         spec = obj.get("spec") or {}
-        return policies.validate_policy(spec) + policies.validate_mutations(spec)
+        scope = policies.scope_of(spec, mutation=True)
+        return policies.validate_policy(spec, scope) + policies.validate_mutations(spec, scope)

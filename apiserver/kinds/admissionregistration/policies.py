@@ -1,4 +1,4 @@
-"""What admission policies and their bindings say: defaults and checks, but for the meaning of their CEL expressions."""
+"""What admission policies and their bindings say: defaults and checks, down to whether their CEL expressions compile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from apimachinery import field
 from apimachinery.field import FieldError
 from apiserver.kinds.admissionregistration import matching
 from apiserver.registry.kind import Obj
-from apiserver.validation import labels, names
+from apiserver.validation import expressions, labels, names
+from apiserver.validation.expressions import Scope
 
 _REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge")
 _ACTIONS = ("Audit", "Deny", "Warn")
@@ -61,8 +62,14 @@ def default_binding(spec: Obj) -> None:
 # -- policies
 
 
-def validate_policy(spec: Obj) -> list[FieldError]:
-    """What validating and mutating policies have in common."""
+def scope_of(spec: Obj, *, mutation: bool = False) -> Scope:
+    """What the expressions of a policy see; its variables are added by whoever compiles them."""
+    variables = expressions.VariableTypes() if spec.get("variables") else None
+    return Scope(params=spec.get("paramKind") is not None, variables=variables, mutation=mutation)
+
+
+def validate_policy(spec: Obj, scope: Scope) -> list[FieldError]:
+    """What validating and mutating policies have in common. scope: takes the variables."""
     errors = matching.choice(spec.get("failurePolicy"), "spec.failurePolicy", matching.FAILURE_POLICIES)
     if (kind := spec.get("paramKind")) is not None:
         errors += _param_kind(kind, "spec.paramKind")
@@ -73,9 +80,11 @@ def validate_policy(spec: Obj) -> list[FieldError]:
         errors += matching.validate_match_resources(constraints, path)
         if not constraints.get("resourceRules"):
             errors.append(field.required(path + ".resourceRules"))
-    errors += matching.validate_conditions(spec.get("matchConditions") or (), "spec.matchConditions")
+    errors += matching.validate_conditions(
+        spec.get("matchConditions") or (), "spec.matchConditions", Scope(params=scope.params)
+    )
     for position, variable in enumerate(spec.get("variables") or ()):
-        errors += _variable(variable, f"spec.variables[{position}]")
+        errors += _variable(variable, f"spec.variables[{position}]", scope)
     return errors
 
 
@@ -102,7 +111,7 @@ def _param_kind(kind: Obj, path: str) -> list[FieldError]:
     return errors
 
 
-def _variable(variable: Obj, path: str) -> list[FieldError]:
+def _variable(variable: Obj, path: str, scope: Scope) -> list[FieldError]:
     errors: list[FieldError] = []
     name = variable.get("name") or ""
     if not name.strip():
@@ -111,10 +120,12 @@ def _variable(variable: Obj, path: str) -> list[FieldError]:
         errors.append(field.invalid(path + ".name", name, "must be a valid CEL identifier"))
     if not (variable.get("expression") or "").strip():
         errors.append(field.required(path + ".expression", "expression is not specified"))
+    else:
+        errors += expressions.errors_of(scope.add_variable(name, variable["expression"]), path + ".expression")
     return errors
 
 
-def validate_validations(spec: Obj, name: str) -> list[FieldError]:
+def validate_validations(spec: Obj, name: str, scope: Scope) -> list[FieldError]:
     """validations and auditAnnotations of a validating policy; name: the policy's."""
     validations, annotations = spec.get("validations") or (), spec.get("auditAnnotations") or []
     errors: list[FieldError] = []
@@ -122,7 +133,7 @@ def validate_validations(spec: Obj, name: str) -> list[FieldError]:
         text = "validations or auditAnnotations must contain at least one item"
         return [field.required("spec.validations", text), field.required("spec.auditAnnotations", text)]
     for position, validation in enumerate(validations):
-        errors += _validation(validation, f"spec.validations[{position}]")
+        errors += _validation(validation, f"spec.validations[{position}]", scope)
     path = "spec.auditAnnotations"
     if len(annotations) > _MAX_ANNOTATIONS:
         text = f"must not have more than {_MAX_ANNOTATIONS} auditAnnotations"
@@ -130,21 +141,27 @@ def validate_validations(spec: Obj, name: str) -> list[FieldError]:
     seen: set[str] = set()
     for position, annotation in enumerate(annotations):
         key = annotation.get("key") or ""
-        errors += _annotation(annotation, name, f"{path}[{position}]")
+        errors += _annotation(annotation, name, f"{path}[{position}]", scope)
         if key in seen:
             errors.append(field.duplicate(f"{path}[{position}].key", key))
         seen.add(key)
     return errors
 
 
-def _validation(validation: Obj, path: str) -> list[FieldError]:
+def _validation(validation: Obj, path: str, scope: Scope) -> list[FieldError]:
     errors: list[FieldError] = []
     if not (validation.get("expression") or "").strip():
         errors.append(field.required(path + ".expression", "expression is not specified"))
+    else:
+        found = scope.compile(validation["expression"], expressions.BOOL)
+        errors += expressions.errors_of(found, path + ".expression")
     texts = {name: validation.get(name) or "" for name in ("messageExpression", "message")}
     for name, text in texts.items():
         if text and not text.strip():
             errors.append(field.invalid(f"{path}.{name}", text, "must be non-empty if specified"))
+        elif text and name == "messageExpression":
+            found = scope.compile(text, expressions.STRING, authorizer=False)
+            errors += expressions.errors_of(found, f"{path}.{name}")
     message = texts["message"].strip()
     if "\n" in message or "\r" in message:
         errors.append(field.invalid(path + ".message", texts["message"], "must not contain line breaks"))
@@ -154,7 +171,7 @@ def _validation(validation: Obj, path: str) -> list[FieldError]:
     return errors
 
 
-def _annotation(annotation: Obj, name: str, path: str) -> list[FieldError]:
+def _annotation(annotation: Obj, name: str, path: str, scope: Scope) -> list[FieldError]:
     key, value = annotation.get("key") or "", (annotation.get("valueExpression") or "").strip()
     full = f"{name}/{key}"
     errors = [field.invalid(path + ".key", full, text) for text in names.qualified_name(full)]
@@ -165,10 +182,13 @@ def _annotation(annotation: Obj, name: str, path: str) -> list[FieldError]:
     elif len(value) > _ANNOTATION_LIMIT:
         text = f"must not exceed {_ANNOTATION_LIMIT} bytes in length"
         errors.append(field.required(path + ".valueExpression", text))
+    else:
+        found = scope.compile(annotation["valueExpression"], expressions.STRING_OR_NULL)
+        errors += expressions.errors_of(found, path + ".valueExpression")
     return errors
 
 
-def validate_mutations(spec: Obj) -> list[FieldError]:
+def validate_mutations(spec: Obj, scope: Scope) -> list[FieldError]:
     """mutations and reinvocationPolicy of a mutating policy."""
     errors: list[FieldError] = []
     for rule in (spec.get("matchConstraints") or {}).get("resourceRules") or ():
@@ -180,12 +200,12 @@ def validate_mutations(spec: Obj) -> list[FieldError]:
     if not mutations:
         errors.append(field.required("spec.mutations", "mutations must contain at least one item"))
     for position, mutation in enumerate(mutations):
-        errors += _mutation(mutation, f"spec.mutations[{position}]")
+        errors += _mutation(mutation, f"spec.mutations[{position}]", scope)
     policy, path = spec.get("reinvocationPolicy") or "", "spec.reinvocationPolicy"
     return errors + matching.choice(policy or None, path, matching.REINVOCATION_POLICIES)
 
 
-def _mutation(mutation: Obj, path: str) -> list[FieldError]:
+def _mutation(mutation: Obj, path: str, scope: Scope) -> list[FieldError]:
     kind = mutation.get("patchType") or ""
     if not kind:
         return [field.required(path + ".patchType")]
@@ -199,6 +219,10 @@ def _mutation(mutation: Obj, path: str) -> list[FieldError]:
         errors.append(field.required(f"{path}.{own}", f"must be specified when patchType is {kind}"))
     elif not (body.get("expression") or "").strip():
         errors.append(field.required(f"{path}.{own}.expression"))
+    else:
+        returns = expressions.JSON_PATCHES if kind == "JSONPatch" else expressions.APPLY
+        found = scope.compile(body["expression"], returns)
+        errors += expressions.errors_of(found, f"{path}.{own}.expression")
     if mutation.get(other) is not None:
         text = f"must not be specified when patchType is {kind}"
         errors.append(field.invalid(f"{path}.{other}", f"{{{other}}}", text))

@@ -52,7 +52,9 @@ class ValidatingAdmissionPolicy(Kind):
 
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
         spec = obj.get("spec") or {}
-        return policies.validate_policy(spec) + policies.validate_validations(spec, obj["metadata"].get("name") or "")
+        scope = policies.scope_of(spec)
+        name = obj["metadata"].get("name") or ""
+        return policies.validate_policy(spec, scope) + policies.validate_validations(spec, name, scope)
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
         if ctx.subresource != "status":
