@@ -155,7 +155,7 @@ def test_wait_and_events(kubectl: Kubectl) -> None:
     kubectl("apply", "-f", "-", stdin=text(pod("one")))
     assert "condition met" in kubectl("wait", "pod/one", "--for=condition=Ready", "--timeout=60s")
     reasons = [line.split()[2] for line in kubectl("events", "--for", "pod/one").splitlines()[1:]]
-    assert reasons == ["Scheduled", "Pulled", "Created", "Started"]
+    assert sorted(reasons) == ["Created", "Pulled", "Scheduled", "Started"]
     assert "timed out" in kubectl("wait", "pod/one", "--for=delete", "--timeout=1s", check=False)
 
 
