@@ -24,13 +24,7 @@ _WORDS = {
     "InternalError": "Internal error",
     "FieldValueTypeInvalid": "Invalid value",
 }
-_WITHOUT_VALUE = {
-    "FieldValueRequired",
-    "FieldValueForbidden",
-    "FieldValueTooLong",
-    "InternalError",
-    "FieldValueTooMany",
-}
+_WITHOUT_VALUE = {"FieldValueRequired", "FieldValueForbidden", "FieldValueTooLong", "InternalError"}
 
 
 def child(path: str, *names: str) -> str:
