@@ -60,6 +60,8 @@ from serving.metrics import Gauge, process_memory
 
 log = logging.getLogger(__name__)
 
+_RESTART_SECONDS = 1.0
+
 Hook = tuple[str, Callable[[], Awaitable[None]]]
 
 
@@ -363,6 +365,16 @@ def _managers_of(scope: Scope) -> FieldManager:
     return managers.of_kind(scope.kind, scope.version, scope.sub, type_of=_type_of, custom=scope.custom)
 
 
+async def _keep_running(name: str, work: Callable[[], Coroutine[Any, Any, None]], clock: Clock) -> None:
+    """An object that a background worker stumbles over must not take the server down with it."""
+    while True:
+        try:
+            return await work()
+        except Exception:
+            log.exception("%s failed and starts again", name)
+            await clock.sleep(_RESTART_SECONDS)
+
+
 async def run(config: Config, ready: Callable[[], None] | None = None, clock: Clock | None = None) -> None:
     """Serve until cancelled. ready() is called when /readyz is ok."""
     server = ApiServer(config, clock or RealClock())
@@ -370,7 +382,7 @@ async def run(config: Config, ready: Callable[[], None] | None = None, clock: Cl
     try:
         async with asyncio.TaskGroup() as group:
             for name, work in server.background.items():
-                group.create_task(work(), name=name)
+                group.create_task(_keep_running(name, work, server.clock), name=name)
             if ready is not None:
                 ready()
             await asyncio.Event().wait()

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 GROUP, PLURAL = api_services.GROUP, "apiservices"
 RESYNC_SECONDS = 30.0
+_RETRY_SECONDS = 1.0
 _NEVER = 86400.0
 _TOKEN = "!#$&'*+-.^_`|~"  # what the name of a header may hold unescaped, besides letters and digits
 
@@ -152,7 +153,9 @@ class Aggregator:
                 self._notice(name)
             else:
                 self.custom_changed()
-            await self._clock.sleep(1.0)
+            await self._clock.sleep(_RETRY_SECONDS)
+        except Exception:
+            log.exception("API service %s", name)
 
     async def _resync(self) -> None:
         """Have every remote probed again when it is due."""

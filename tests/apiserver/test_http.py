@@ -10,6 +10,8 @@ import re
 
 import pytest
 
+from apimachinery.clock import RealClock
+from apiserver import server
 from apiserver.app import FILTERS
 from tests.support.apiserver import Api
 
@@ -172,3 +174,24 @@ async def test_the_end_comes_soon_and_lets_requests_finish(api: Api) -> None:
     assert asyncio.get_running_loop().time() - begun < 3
     answers = await asyncio.gather(*writes, return_exceptions=True)
     assert all(isinstance(answer, BaseException) or answer.code in (201, 503) for answer in answers)
+
+
+class Hasty(RealClock):
+    """A clock whose sleeps are over at once."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+
+
+async def test_a_background_worker_that_fails_starts_again(caplog: pytest.LogCaptureFixture) -> None:
+    runs, clock = 0, Hasty()
+
+    async def work() -> None:
+        nonlocal runs
+        runs += 1
+        if runs < 3:
+            raise KeyError("spec")
+
+    await server._keep_running("stumbler", work, clock)
+    assert runs == 3
+    assert "stumbler failed and starts again" in caplog.text
