@@ -8,17 +8,13 @@ import pytest
 
 from apiserver.kinds.core.limit_range import LIMIT_RANGE
 from tests.support.kindtest import KindTester, changed
+from tests.support.texts import NAME_PART
 
 LIMITS: dict[str, Any] = {
     "metadata": {"name": "a"},
     "spec": {"limits": [{"type": "Container", "max": {"cpu": "2"}, "min": {"cpu": "1"}}]},
 }
 tester = KindTester(LIMIT_RANGE)
-NAME_PART = (
-    " name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end "
-    "with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "
-    "validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-)
 
 
 @pytest.mark.parametrize(

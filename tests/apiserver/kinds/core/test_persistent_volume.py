@@ -9,22 +9,13 @@ import pytest
 
 from apiserver.kinds.core.persistent_volume import PERSISTENT_VOLUME
 from tests.support.kindtest import GONE, KindTester, changed
+from tests.support.texts import SUBDOMAIN
 
 VOLUME: dict[str, Any] = {
     "metadata": {"name": "a"},
     "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/x"}},
 }
 tester = KindTester(PERSISTENT_VOLUME)
-LABEL = (
-    " a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "
-    "must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex "
-    "used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
-)
-SUBDOMAIN = (
-    " a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "
-    "'.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used "
-    "for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
-)
 
 
 @pytest.mark.parametrize(

@@ -8,22 +8,13 @@ import pytest
 
 from apiserver.kinds.core.persistent_volume_claim import PERSISTENT_VOLUME_CLAIM
 from tests.support.kindtest import KindTester, changed
+from tests.support.texts import SUBDOMAIN
 
 CLAIM: dict[str, Any] = {
     "metadata": {"name": "a"},
     "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
 }
 tester = KindTester(PERSISTENT_VOLUME_CLAIM)
-LABEL = (
-    " a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "
-    "must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex "
-    "used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
-)
-SUBDOMAIN = (
-    " a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "
-    "'.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used "
-    "for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
-)
 
 
 @pytest.mark.parametrize(

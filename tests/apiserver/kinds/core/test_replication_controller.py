@@ -14,11 +14,6 @@ CONTROLLER: dict[str, Any] = {
     "spec": {"template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}},
 }
 tester = KindTester(REPLICATION_CONTROLLER)
-NAME_PART = (
-    " name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end "
-    "with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "
-    "validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-)
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,10 @@ import pytest
 
 from apiserver.kinds.core.resource_quota import RESOURCE_QUOTA
 from tests.support.kindtest import KindTester, changed
+from tests.support.texts import NAME_PART
 
 QUOTA: dict[str, Any] = {"metadata": {"name": "a"}, "spec": {"hard": {"pods": "10", "requests.cpu": "1"}}}
 tester = KindTester(RESOURCE_QUOTA)
-NAME_PART = (
-    " name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end "
-    "with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "
-    "validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-)
 
 
 @pytest.mark.parametrize(
