@@ -117,6 +117,7 @@ OBJECT_MODIFIED = "the object has been modified; please apply your changes to th
 
 def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> ApiError:
     """422 with a cause per field error; kind is the type's name, not the plural."""
+    errors = _first(errors)
     unique = list(dict.fromkeys(str(error) for error in errors))
     text = unique[0] if len(unique) == 1 else "[" + ", ".join(unique) + "]"
     message = (
@@ -128,6 +129,23 @@ def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> A
     if errors:
         details["causes"] = [error.cause() for error in errors]
     return ApiError(422, "Invalid", message, details=details)
+
+
+MAX_CAUSES = 1000  # that one answer tells: hundreds of thousands of bad labels fit into one request
+MAX_CAUSE_CHARS = 1 << 20  # all values that an answer shows may have that many characters, and the last one any number
+
+
+def _first(errors: Sequence[FieldError]) -> Sequence[FieldError]:
+    """The errors that an answer has room for: all of them, for whoever means well."""
+    if len(errors) <= 1:
+        return errors
+    shown, room = [], MAX_CAUSE_CHARS
+    for error in errors[:MAX_CAUSES]:
+        shown.append(error)
+        room -= len(error.body())
+        if room < 0:
+            break
+    return shown
 
 
 def bad_request(message: str) -> ApiError:

@@ -24,7 +24,10 @@ __all__ = ["DecodeError", "ParseError", "Parsed", "decode", "parse", "parse_json
 JSON = "application/json"
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
-MAX_DEPTH = 250  # what orjson can write again (254), less what envelopes around an object need
+MAX_DEPTH = (
+    200  # orjson writes 254 levels; lists, tables, reviews, watch events and managedFields put some around a body
+)
+_LEVELS_LEFT = 254 - MAX_DEPTH
 
 
 class ParseError(Exception):
@@ -115,11 +118,20 @@ def _repaired(text: str) -> bytes:
 
 def _may_have_duplicates(raw: bytes, obj: Any) -> bool:
     """Whether some key may occur twice: what was read has fewer quotes than what was sent. Bounds nesting on the way."""
-    try:
-        again = orjson.dumps(obj)
-    except orjson.JSONEncodeError:
-        raise ParseError("exceeded max depth") from None
+    again = encoded(obj)
+    if again is None:
+        raise ParseError("exceeded max depth")
     return raw.count(b'"') != again.count(b'"') or b"\\u0022" in raw
+
+
+def encoded(value: Any) -> bytes | None:
+    """The value's JSON, or None when it is nested more than MAX_DEPTH levels."""
+    for _ in range(_LEVELS_LEFT):
+        value = [value]
+    try:
+        return orjson.dumps(value)[_LEVELS_LEFT:-_LEVELS_LEFT]
+    except orjson.JSONEncodeError:
+        return None
 
 
 def decode(info: TypeInfo, parsed: Parsed) -> tuple[Any, list[str]]:

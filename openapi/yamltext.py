@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-MAX_DEPTH = 250
+MAX_DEPTH = 200  # as of JSON bodies, see codec
 MAX_NODES = 1_000_000
 _ALIAS_RATIO_FROM = 400_000  # nodes; below, 99 % of them may come from aliases; above 4,000,000 only 10 %
 

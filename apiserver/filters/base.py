@@ -78,6 +78,11 @@ class Request:
         return values[0] if values else ""
 
     @property
+    def size(self) -> int:
+        """Bytes of the body, as far as it has been read."""
+        return len(self._body) if self._body is not None else 0
+
+    @property
     def long_running(self) -> bool:
         """Watches and connections that outlive the request timeout and do not count as in flight."""
         return self.info.long_running

@@ -87,17 +87,18 @@ _WARNING_BYTES = 4 * 1024  # in all; beyond it each text is cut to 256 character
 def warning_headers(texts: list[str]) -> list[str]:
     """Warning headers' values (RFC 7234): code 299, no agent, the text quoted; each text once."""
     unique = list(dict.fromkeys(texts))
-    drawn = [_quote(text) for text in unique]
-    if sum(map(len, drawn)) > _WARNING_BYTES:
-        drawn = [_quote(text[:256]) for text in unique]
-        total, kept = 0, []
-        for value in drawn:
-            total += len(value)
-            if total > _WARNING_BYTES:
-                break
-            kept.append(value)
-        drawn = kept
-    return drawn
+    if sum(map(len, unique)) <= _WARNING_BYTES:
+        drawn = [_quote(text) for text in unique]
+        if sum(map(len, drawn)) <= _WARNING_BYTES:
+            return drawn
+    total, kept = 0, []
+    for text in unique:
+        value = _quote(text[:256])
+        total += len(value)
+        if total > _WARNING_BYTES:
+            break
+        kept.append(value)
+    return kept
 
 
 def _quote(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimachinery import times
-from apiserver import negotiate
+from apiserver import negotiate, offloop
 from apiserver.filters.base import Request
 from apiserver.handlers import options
 from apiserver.handlers.scope import Scope
@@ -21,21 +21,25 @@ async def create(scope: Scope, request: Request) -> Reply:
     await request.read()
     opts = options.create_options(request.query)
     obj = await scope.decode(request, opts)
+    write = scope.write(request, opts, "")
+    write.name = obj["metadata"].get("name") or ""
+    manager, now = manager_of(request, opts), times.now(scope.server.clock)
+    ready = await offloop.run(request.size, lambda: _prepared(scope, request, obj, manager, now))
+    result = await scope.store.create(write, ready)
+    return scope.reply(request, form, result, 201)
+
+
+def _prepared(scope: Scope, request: Request, obj: Obj, manager: str, now: str) -> Obj:
+    """The object as the store takes it: placed, with managedFields."""
     meta: Obj = obj["metadata"]
     metadata.wipe_system_fields(meta)
-    info = request.info
-    name = meta.get("name") or ""
-    namespace = info.namespace
+    namespace = request.info.namespace
     if not namespace and scope.kind.plural == "namespaces" and not scope.kind.group:
         metadata.match_namespace(meta, "")
     else:
         metadata.match_namespace(meta, namespace if scope.namespaced else "")
     metadata.dedup_owner_references(meta, request.warnings, after_admission=False)
-    obj = scope.managers.update(None, obj, manager=manager_of(request, opts), now=times.now(scope.server.clock))
-    write = scope.write(request, opts, "")
-    write.name = name
-    result = await scope.store.create(write, scope.to_storage(obj))
-    return scope.reply(request, form, result, 201)
+    return scope.to_storage(scope.managers.update(None, obj, manager=manager, now=now))
 
 
 def manager_of(request: Request, opts: Obj) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from apimachinery import errors, times
-from apiserver import negotiate
+from apiserver import negotiate, offloop
 from apiserver.filters.base import Request
 from apiserver.handlers import legacy_kinds, options
 from apiserver.handlers import scope as scopes
@@ -36,11 +36,19 @@ async def patch(scope: Scope, request: Request) -> Reply:
     raw = await request.read()
     opts = options.patch_options(request.query, patch_type)
     applies = patch_type == negotiate.APPLY_PATCH
-    change = _apply(scope, request, raw, opts) if applies else _merge(scope, request, patch_type, raw, opts)
+    if applies:
+        change = await offloop.run(len(raw), lambda: _apply(scope, request, raw, opts))
+    else:
+        change = _merge(scope, request, patch_type, raw, opts)
     info = request.info
     namespace = info.namespace if scope.namespaced else ""
 
+    write = scope.write(request, options.as_kind(opts, "UpdateOptions"))
+
     async def transform(live: Obj | None) -> Obj:
+        return await offloop.run(write.size, lambda: changed(live))
+
+    def changed(live: Obj | None) -> Obj:
         new = change(scope.from_storage(live) if live is not None else None)
         meta: Obj = new["metadata"]
         if live is None and meta.get("uid"):
@@ -51,7 +59,7 @@ async def patch(scope: Scope, request: Request) -> Reply:
         return scope.to_storage(new)
 
     result, created = await scope.store.update(
-        scope.write(request, options.as_kind(opts, "UpdateOptions")),
+        write,
         transform,
         create_missing=applies and not scope.sub,
         may_create=lambda: authorize_create(scope, request),

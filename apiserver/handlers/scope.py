@@ -16,7 +16,7 @@ import orjson
 
 from apimachinery import errors, field, gvk
 from apimachinery.errors import ApiError
-from apiserver import negotiate
+from apiserver import negotiate, offloop
 from apiserver.filters.base import Request
 from apiserver.handlers import legacy_kinds
 from apiserver.negotiate import Output
@@ -168,6 +168,7 @@ class Scope:
             group=self.kind.group,
             namespace=request.info.namespace if self.namespaced else "",
             name=request.info.name if name is None else name,
+            size=request.size,
             subresource=self.sub,
             dry_run=bool(options.get("dryRun")),
             options=options,
@@ -179,9 +180,13 @@ class Scope:
         """The request's body as an object of this version: checked, pruned, defaulted."""
         media_type = negotiate.input_type(request, custom=self.custom)
         raw = await request.read()
-        obj = decode_body(self.type, raw, media_type, self.expected(), options, request.warnings)
-        self.kind.default(obj, self.version)
-        return obj
+
+        def decoded() -> Obj:
+            obj = decode_body(self.type, raw, media_type, self.expected(), options, request.warnings)
+            self.kind.default(obj, self.version)
+            return obj
+
+        return await offloop.run(len(raw), decoded)
 
     def expected(self) -> Expected:
         return Expected(self.kind.kind, self.kind.group, self.version, self.custom)

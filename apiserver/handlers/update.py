@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 
 from apimachinery import times
+from apiserver import offloop
 from apiserver.authz.base import Attributes as Question
 from apiserver.authz.base import forbidden
 from apiserver.filters.base import Request
@@ -31,13 +32,18 @@ async def update(scope: Scope, request: Request) -> Reply:
     first = [obj]
     manager, now = manager_of(request, opts), times.now(scope.server.clock)
 
-    async def transform(live: Obj | None) -> Obj:
+    write = scope.write(request, opts)
+
+    def change(live: Obj | None) -> Obj:
         new = first.pop() if first else orjson.loads(pristine)
         current = scope.from_storage(live) if live is not None else None
         return scope.to_storage(scope.managers.update(current, new, manager=manager, now=now))
 
+    async def transform(live: Obj | None) -> Obj:
+        return await offloop.run(write.size, lambda: change(live))
+
     result, created = await scope.store.update(
-        scope.write(request, opts),
+        write,
         transform,
         uid=meta.get("uid") or "",
         create_missing=scope.kind.create_on_update and not scope.sub,

@@ -263,7 +263,7 @@ def _read(raw: bytes) -> Fields:
 
 def decode(fields: Any, depth: int = 0) -> Set:
     """The set of a fieldsV1 that came from outside, with canonical path elements. FieldSetError when it is none."""
-    if not isinstance(fields, dict) or depth > 200:
+    if not isinstance(fields, dict) or depth > 250:
         raise FieldSetError("fieldsV1 must hold objects only")
     out = {}
     for key, node in fields.items():

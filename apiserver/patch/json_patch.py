@@ -17,8 +17,10 @@ from openapi.codec import Parsed
 from openapi.schemas import Field, TypeInfo
 
 MAX_OPERATIONS = 10_000
+MAX_SHIFTED_ITEMS = 100_000_000  # of lists, by all insertions and removals of one patch: about half a second
 MAX_COPIED_BYTES = 3 << 20  # what all copy operations of one patch may add together
 REJECTED = "the server rejected our request due to an error in our request"
+_TOO_DEEP = "the JSON patch makes an object that exceeds max depth"
 _ANY = TypeInfo("any", code="J")
 _STRING = TypeInfo("scalar", code="s")
 _OPERATION = TypeInfo(
@@ -72,6 +74,10 @@ def apply(doc: Any, patch: Parsed, touched: set[int] | None = None) -> Any:
             run.apply(operation)
     except _Failed:
         raise ApiError(422, "Invalid", REJECTED, details={}) from None
+    except (RecursionError, orjson.JSONEncodeError):
+        raise errors.bad_request(_TOO_DEEP) from None
+    if codec.encoded(run.doc) is None:
+        raise errors.bad_request(_TOO_DEEP)
     return run.doc
 
 
@@ -83,6 +89,7 @@ class _Run:
         self.touched = touched
         touched.add(id(doc))
         self.copied = 0
+        self.shifted = 0
 
     def apply(self, operation: dict[str, Any]) -> None:
         method = {
@@ -115,10 +122,10 @@ class _Run:
 
     def add(self, operation: dict[str, Any]) -> None:
         container, key = self.find(operation)
-        _add(container, key, _fresh(operation.get("value")))
+        self.put(container, key, _fresh(operation.get("value")))
 
     def remove(self, operation: dict[str, Any]) -> None:
-        _remove(*self.find(operation))
+        self.take(*self.find(operation))
 
     def replace(self, operation: dict[str, Any]) -> None:
         container, key = self.find(operation)
@@ -132,9 +139,9 @@ class _Run:
     def move(self, operation: dict[str, Any]) -> None:
         source, source_key = self.find(operation, "from")
         value = _get(source, source_key)
-        _remove(source, source_key)
+        self.take(source, source_key)
         container, key = self.find(operation)
-        _add(container, key, value)
+        self.put(container, key, value)
 
     def copy(self, operation: dict[str, Any]) -> None:
         source, source_key = self.find(operation, "from")
@@ -143,7 +150,32 @@ class _Run:
         self.copied += len(orjson.dumps(value))
         if self.copied > MAX_COPIED_BYTES:
             raise _Failed
-        _add(container, key, _fresh(value))
+        self.put(container, key, _fresh(value))
+
+    def put(self, container: Any, key: str, value: Any) -> None:
+        if isinstance(container, dict):
+            container[key] = value
+        elif key == "-":
+            container.append(value)
+        else:
+            position = _position(key, len(container) + 1)
+            self.shift(len(container) - position)
+            container.insert(position, value)
+
+    def take(self, container: Any, key: str) -> None:
+        if isinstance(container, dict):
+            if key not in container:
+                raise _Failed
+            del container[key]
+        else:
+            position = _position(key, len(container))
+            self.shift(len(container) - position)
+            del container[position]
+
+    def shift(self, items: int) -> None:
+        self.shifted += items
+        if self.shifted > MAX_SHIFTED_ITEMS:
+            raise errors.too_large("The operations of the JSON patch move too many list items")
 
     def test(self, operation: dict[str, Any]) -> None:
         container, key = self.find(operation)
@@ -174,24 +206,6 @@ def _get(container: Any, key: str) -> Any:
     if isinstance(container, dict):
         return container.get(key)
     return container[_position(key, len(container))]
-
-
-def _add(container: Any, key: str, value: Any) -> None:
-    if isinstance(container, dict):
-        container[key] = value
-    elif key == "-":
-        container.append(value)
-    else:
-        container.insert(_position(key, len(container) + 1), value)
-
-
-def _remove(container: Any, key: str) -> None:
-    if isinstance(container, dict):
-        if key not in container:
-            raise _Failed
-        del container[key]
-    else:
-        del container[_position(key, len(container))]
 
 
 def equal(left: Any, right: Any) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
+import orjson
+
 from apimachinery import errors, times, uids
 from apimachinery.clock import Clock
 from apimachinery.errors import ApiError
@@ -72,20 +74,21 @@ def dedup_owner_references(metadata: Obj, warnings: list[str], *, after_admissio
     references: Sequence[Obj] | None = metadata.get("ownerReferences")
     if not references or len(references) < 2:
         return
-    kept: list[Obj] = []
+    kept: dict[bytes, Obj] = {}
     duplicates = []
     for reference in references:
-        if reference in kept:
+        key = orjson.dumps(reference, option=orjson.OPT_SORT_KEYS)
+        if key in kept:
             duplicates.append(str(reference.get("uid", "")))
         else:
-            kept.append(reference)
+            kept[key] = reference
     if duplicates:
         when = " after mutating admission happens" if after_admission else ""
         warnings.append(
             f".metadata.ownerReferences contains duplicate entries{when}; {_DUPLICATES}; "
             f"duplicate UID(s) observed: {', '.join(duplicates)}"
         )
-        metadata["ownerReferences"] = kept
+        metadata["ownerReferences"] = list(kept.values())
 
 
 def generated_name_conflict(kind: Kind, name: str) -> ApiError:

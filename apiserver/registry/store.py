@@ -20,6 +20,7 @@ from apimachinery import errors
 from apimachinery.clock import Clock
 from apimachinery.errors import ApiError
 from apimachinery.field import FieldError
+from apiserver import offloop
 from apiserver.admission.base import Attributes, Operation
 from apiserver.authn.user import User
 from apiserver.registry import deletion, metadata, updating
@@ -32,6 +33,9 @@ from apiserver.storage.entry import Entry
 from apiserver.validation import meta as meta_rules
 
 _NAME_ATTEMPTS = 8
+MAX_OBJECT = (
+    3 * 1024 * 1024
+)  # bytes as stored: or patch after patch an object grows without end; etcd takes half of that
 
 
 class Admission(Protocol):
@@ -56,8 +60,9 @@ class NoAdmission:
 class Write:
     """One write request.
 
-    version, group: of the request's resource. name: from the URL, "" for a create. options: CreateOptions, UpdateOptions,
-    PatchOptions or DeleteOptions. warnings, annotations: collect what goes into Warning headers and the audit log.
+    version, group: of the request's resource. name: from the URL, "" for a create. size: bytes of the body, or of the
+    stored object if that is larger. options: CreateOptions, UpdateOptions, PatchOptions or DeleteOptions. warnings,
+    annotations: collect what goes into Warning headers and the audit log.
     """
 
     user: User
@@ -66,6 +71,7 @@ class Write:
     namespace: str = ""
     name: str = ""
     subresource: str = ""
+    size: int = 0
     dry_run: bool = False
     options: Obj = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -164,7 +170,7 @@ class Store:
         attributes = self._attributes(write, "CREATE", obj, None)
         await admission.admit(attributes)
         obj = self._admitted(attributes)
-        found = kind.validate(self.ctx(write), obj)
+        found = await offloop.run(write.size, lambda: kind.validate(self.ctx(write), obj))
         if found:
             raise self._invalid(obj["metadata"].get("name") or "", found)
         await admission.validate(self._attributes(write, "CREATE", obj, None))
@@ -194,12 +200,7 @@ class Store:
             meta["generation"] = 1
         kind.prepare_create(ctx, obj)
         await kind.begin_create(ctx, obj)
-        found = meta_rules.validate_object_meta(meta, kind.namespaced, kind.validate_name)
-        found += kind.validate(ctx, obj)
-        if found:
-            raise self._invalid(meta.get("name") or "", found)
-        write.warnings.extend(kind.warn(ctx, obj, None))
-        kind.canonicalize(obj)
+        await offloop.run(write.size, lambda: self._check_new(ctx, obj))
         attributes = self._attributes(write, "CREATE", obj, None)
         attributes.name = write.name or meta["name"]
         await admission.validate(attributes)
@@ -216,6 +217,15 @@ class Store:
             return await self._store(key, obj, 0)
         except KeyExists:
             raise await self._exists(key, obj) from None
+
+    def _check_new(self, ctx: Ctx, obj: Obj) -> None:
+        kind, meta = self.kind, obj["metadata"]
+        found = meta_rules.validate_object_meta(meta, kind.namespaced, kind.validate_name)
+        found += kind.validate(ctx, obj)
+        if found:
+            raise self._invalid(meta.get("name") or "", found)
+        ctx.warnings.extend(kind.warn(ctx, obj, None))
+        kind.canonicalize(obj)
 
     async def _exists(self, key: str, obj: Obj) -> ApiError:
         kind, meta = self.kind, obj["metadata"]
@@ -301,6 +311,7 @@ class Store:
         self, write: Write, key: str, entry: Entry, transform: Transform, uid: str, admission: Admission
     ) -> Result:
         """One attempt. Conflict or NotFound (of storage) when another write came in between."""
+        write.size = max(write.size, len(entry.body))
         ctx = self.ctx(write)
         try:
             result = await self._update_prepared(ctx, write, key, entry, transform, uid, admission)
@@ -333,12 +344,7 @@ class Store:
             meta["generation"] = old_meta.get("generation", 0) + 1
         updating.keep_system_fields(meta, old_meta)
         await kind.begin_update(ctx, new, old)
-        found = updating.validate(kind, ctx, new, old)
-        if found:
-            raise self._invalid(meta.get("name") or "", found)
-        write.warnings.extend(kind.warn(ctx, new, old))
-        kind.canonicalize(new)
-        updating.forget_idle_timestamps(new, old)
+        await offloop.run(write.size, lambda: self._check_changed(ctx, new, old))
         attributes = self._attributes(write, "UPDATE", new, old)
         await admission.validate(attributes)
         if deletion.goes_with_update(kind, new, old):
@@ -350,6 +356,15 @@ class Store:
         if write.dry_run:
             return Draft(new)
         return await self._store(key, new, entry.revision)
+
+    def _check_changed(self, ctx: Ctx, new: Obj, old: Obj) -> None:
+        kind = self.kind
+        found = updating.validate(kind, ctx, new, old)
+        if found:
+            raise self._invalid(new["metadata"].get("name") or "", found)
+        ctx.warnings.extend(kind.warn(ctx, new, old))
+        kind.canonicalize(new)
+        updating.forget_idle_timestamps(new, old)
 
     def _check_revision(self, write: Write, meta: Obj, entry: Entry) -> None:
         revision = metadata.parse_revision(meta.get("resourceVersion"))
@@ -448,6 +463,8 @@ class Store:
         if self._adjusts:
             self.kind.on_write(document)
         body = orjson.dumps(document)[1:]
+        if len(body) > MAX_OBJECT:
+            raise errors.too_large(f"Request entity too large: limit of a stored object is {MAX_OBJECT}")
         fields = self.kind.selectable_fields(obj) if self._indexed else {}
         labels = meta.get("labels") or {}
         version = self.kind.stored_as

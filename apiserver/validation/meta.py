@@ -118,7 +118,7 @@ def validate_annotations(annotations: Mapping[str, str], path: str) -> list[Fiel
 def validate_owner_references(owners: Sequence[Mapping[str, Any]], path: str) -> list[FieldError]:
     """Each reference complete, no Event as owner, at most one controller."""
     errors: list[FieldError] = []
-    controller = ""
+    controller, shown = "", list(owners)
     for position, owner in enumerate(owners):
         errors += _owner(owner, f"{path}[{position}]")
         if owner.get("controller") is True:
@@ -127,7 +127,7 @@ def validate_owner_references(owners: Sequence[Mapping[str, Any]], path: str) ->
                 errors.append(
                     field.invalid(
                         path,
-                        list(owners),
+                        shown,
                         "Only one reference can have Controller set to true. "
                         f'Found "true" in references for {controller} and {this}',
                     )
