@@ -85,6 +85,7 @@ def _end(running: Cluster) -> None:
     while running.owner() is not None and time.monotonic() < deadline:
         time.sleep(0.05)
     running.steersman("reset", "--yes")
+    running.output.unlink(missing_ok=True)
 
 
 @pytest.fixture

@@ -310,8 +310,6 @@ def test_get_in_all_its_forms(tour: Tour) -> None:
     assert tour("get", "configmaps", "--field-selector=metadata.name=b", "-o", "name") == "configmap/b"
     unknown = tour.refused("get", "configmaps", "--field-selector=data=b")
     assert '"data" is not a known field selector: only "metadata.name", "metadata.namespace"' in unknown
-        "get", "configmaps", "--field-selector=data=b"
-    )
     assert "unable to parse requirement" in tour.refused("get", "configmaps", "-l", "a in b")
     assert tour.refused("get", "configmap", "z") == 'Error from server (NotFound): configmaps "z" not found'
     assert tour.refused("get", "nothings") == 'error: the server doesn\'t have a resource type "nothings"'

@@ -58,7 +58,7 @@ class Cluster:
                     command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, text=True, start_new_session=True
                 )
         while "Ready in" not in self.output.read_text():
-            ended = self.process is not None and self.process.poll() is not None
+            ended = "could not start" in self.output.read_text() or (self.process and self.process.poll() is not None)
             if ended or time.monotonic() - begun > timeout:
                 self.kill()
                 raise Failed(f"the cluster did not start:\n{self.output.read_text()}\n{self.log_tails()}")
