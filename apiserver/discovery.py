@@ -17,6 +17,7 @@ import orjson
 from apimachinery import gvk
 from apiserver import negotiate
 from apiserver.aggregation import priorities
+from apiserver.aggregation.documents import Documents
 from apiserver.filters.base import Request
 from apiserver.filters.errors import page_not_found, route_not_found
 from apiserver.registry.kind import Kind, Obj
@@ -36,12 +37,14 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class External:
-    """A group version that another server answers. resources: its APIResources as last seen. current: it can be reached."""
+    """A group version that another server answers. resources: its APIResources as last seen. current: it can be reached.
+    documents: what else it said of itself."""
 
     group_priority: int
     version_priority: int
     resources: Sequence[Obj]
     current: bool
+    documents: Documents = field(default_factory=Documents)
 
 
 class Discovery:
@@ -205,14 +208,11 @@ class Discovery:
         for version in self._versions(name):
             external = self.external.get((name, version))
             if external is not None:
-                resources = _foreign_resources(external.resources, name, version)
-                versions.append(
-                    {
-                        "version": version,
-                        "resources": resources,
-                        "freshness": "Current" if external.current else "Stale",
-                    }
-                )
+                entry = external.documents.discovery
+                if entry is None:
+                    resources = _foreign_resources(external.resources, name, version)
+                    entry = {"version": version, **({"resources": resources} if resources else {})}
+                versions.append({**entry, "freshness": "Current" if external.current else "Stale"})
                 continue
             kinds = sorted(self.groups[name].versions[version], key=lambda kind: kind.plural)
             resources = [_discovery_resource(kind, version) for kind in kinds]
@@ -337,8 +337,10 @@ def _foreign_resources(resources: Iterable[Obj], group: str, version: str) -> li
         }
     for entry in rest:
         name, _, sub = entry["name"].partition("/")
-        if name in found:
-            found[name].setdefault("subresources", []).append(
+        scope = "Namespaced" if entry.get("namespaced") else "Cluster"
+        parent = found.setdefault(name, {"resource": name, "responseKind": dict(_NO_KIND), "scope": scope, "verbs": []})
+        if parent["scope"] == scope:
+            parent.setdefault("subresources", []).append(
                 {
                     "subresource": sub,
                     "responseKind": _foreign_kind(entry, group, version),
@@ -346,6 +348,9 @@ def _foreign_resources(resources: Iterable[Obj], group: str, version: str) -> li
                 }
             )
     return list(found.values())
+
+
+_NO_KIND = {"group": "", "version": "", "kind": ""}
 
 
 def _foreign_kind(entry: Obj, group: str, version: str) -> Obj:

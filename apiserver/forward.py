@@ -7,7 +7,7 @@ caller may reach is decided before, not by the backend.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -25,13 +25,13 @@ from streaming.duplex import take_over, tunnel
 
 CONNECT_SECONDS = 30.0
 _PIECE = 64 * 1024
-_NOT_FORWARDED = frozenset(
-    ("host", "authorization", "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
-     "transfer-encoding", "upgrade", "content-length", "expect")
-)  # fmt: skip
-_NOT_RETURNED = frozenset(
-    ("connection", "keep-alive", "transfer-encoding", "content-length", "content-type", "upgrade", "trailer")
-)
+_HOP = ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+        "transfer-encoding", "upgrade", "content-length")  # fmt: skip
+_NOT_FORWARDED = frozenset((*_HOP, "host", "authorization", "expect", "x-forwarded-for"))
+_NOT_RETURNED = frozenset((*_HOP, "content-type", "date"))
+_IDENTITY = ("impersonate-", "x-remote-")
+_PROTOCOLS = "sec-websocket-protocol"
+_TOKEN_PROTOCOL = "base64url.bearer.authorization.k8s.io."
 _REDIRECTED = b"the backend attempted to redirect this request, which is not permitted"
 
 Unreachable = Callable[[Exception], ApiError]
@@ -71,21 +71,37 @@ def session(tls: ssl.SSLContext | None, *, keep: bool) -> aiohttp.ClientSession:
     )
 
 
-def headers_of(request: Request) -> list[Header]:
-    """The headers to pass on: no credentials, no claims of identity, nothing of this hop."""
-    kept = [
-        (name, value)
-        for name, value in request.headers.items()
-        if name.lower() not in _NOT_FORWARDED
-        and name.lower() != "x-forwarded-for"
-        and not name.lower().startswith(("impersonate-", "x-remote-"))
-    ]
-    forwarded = [value for value in (request.headers.get("X-Forwarded-For"), request.remote) if value]
+def headers_of(request: Request, identity: Collection[str] = ()) -> list[Header]:
+    """The headers to pass on: no credentials, no claims of identity, nothing of this hop.
+
+    identity: further names (in lower case) of headers, or beginnings of names, that state who somebody is.
+    """
+    named = {name.strip().lower() for value in request.headers.getall("Connection", ()) for name in value.split(",")}
+    refused = (*_IDENTITY, *identity)
+    kept: list[Header] = []
+    for name, value in request.headers.items():
+        # Some servers take an underscore for a dash: what must not arrive must not arrive that way either.
+        lower = name.lower().replace("_", "-")
+        if lower in _NOT_FORWARDED or lower in named or lower.startswith(refused):
+            continue
+        if lower == _PROTOCOLS:
+            value = _without_token(value)
+            if not value:
+                continue
+        kept.append((name, value))
+    forwarded = [*request.headers.getall("X-Forwarded-For", ()), request.remote]
+    forwarded = [value for value in forwarded if value]
     return [
         *kept,
         ("X-Forwarded-For", ", ".join(forwarded)),
         ("X-Forwarded-Uri", quote(request.raw_path, safe="/%:")),
     ]
+
+
+def _without_token(protocols: str) -> str:
+    """WebSocket protocols without the one that carries a bearer token."""
+    parts = (part.strip() for part in protocols.split(","))
+    return ", ".join(part for part in parts if not part.startswith(_TOKEN_PROTOCOL))
 
 
 def wants_upgrade(request: Request) -> bool:
@@ -144,6 +160,8 @@ async def plain(
             async with answer:
                 async for piece in answer.content.iter_chunked(_PIECE):
                     await stream.write(piece)
+        except aiohttp.ClientError as error:
+            raise ConnectionResetError("the backend broke off its answer") from error
         finally:
             if close:
                 await client.close()

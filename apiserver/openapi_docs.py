@@ -6,7 +6,7 @@ Follows discovery: a kind that comes or goes shows at once. Documents are made i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from email.utils import formatdate
 from typing import Any
 
@@ -29,10 +29,16 @@ _YEAR = 365 * 24 * 3600
 
 
 class OpenApiDocs:
-    """Handlers for the two versions. now: seconds since the epoch."""
+    """Handlers for the two versions. now: seconds since the epoch. pass_on: has the server of a group version answer."""
 
-    def __init__(self, discovery: Discovery, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        discovery: Discovery,
+        now: Callable[[], float],
+        pass_on: Callable[[Request, tuple[str, str]], Awaitable[Reply]],
+    ) -> None:
         self._discovery = discovery
+        self._pass_on = pass_on
         self._now = now
         self._publisher = Publisher()
         self._stale = True
@@ -53,17 +59,28 @@ class OpenApiDocs:
         """/openapi/v3: the list of documents."""
         index = await self._make(lambda publisher: Document(orjson.dumps(publisher.index()), ""))
         assert index is not None
-        return Reply(200, index.body, "application/json")
+        paths = orjson.loads(index.body)["paths"]
+        for external in self._discovery.external.values():
+            found = external.documents
+            paths |= {name: {"serverRelativeURL": address} for name, address in found.v3.items()}
+            paths |= {name: {"serverRelativeURL": _address(name, made)} for name, made in found.own.items()}
+        return Reply(200, orjson.dumps({"paths": dict(sorted(paths.items()))}), "application/json")
 
     async def group(self, request: Request) -> Reply:
         """/openapi/v3/<name>: the document of one group and version."""
         name = request.raw_path.removeprefix("/openapi/v3/").rstrip("/")
-        document = await self._make(lambda publisher: publisher.v3(name))
+        document = None
+        for key, external in self._discovery.external.items():
+            if name in external.documents.v3:
+                return await self._pass_on(request, key)
+            document = document or external.documents.own.get(name)
+        if document is None:
+            document = await self._make(lambda publisher: publisher.v3(name))
         if document is None:
             return Reply(404, b"", "")
         asked = request.param("hash")
         if asked and asked != document.etag:
-            return Reply(301, b"", headers=[("Location", f"/openapi/v3/{name}?hash={document.etag}")])
+            return Reply(301, b"", headers=[("Location", _address(name, document))])
         reply = self._reply(request, document, "application/json")
         if asked:
             reply.headers.append(("Cache-Control", "public, immutable"))
@@ -76,6 +93,7 @@ class OpenApiDocs:
                 self._stale = False
                 served = list(self._all_served())
                 self._publisher.replace((one for one, _ in served), _custom_definitions(served))
+                self._publisher.replace_foreign(self._foreign())
             return await asyncio.to_thread(ask, self._publisher)
 
     def _reply(self, request: Request, document: Document, media_type: str) -> Reply:
@@ -85,11 +103,22 @@ class OpenApiDocs:
             return Reply(304, b"", headers=headers)
         return Reply(200, document.body, media_type, headers)
 
+    def _foreign(self) -> Iterator[dict[str, Any]]:
+        """What other servers contribute to v2, the more important first."""
+        ranked = sorted(self._discovery.external.items(), key=lambda item: (-item[1].group_priority, item[0]))
+        for _, external in ranked:
+            if external.documents.v2 is not None:
+                yield external.documents.v2
+
     def _all_served(self) -> Iterator[tuple[Served, dict[str, Any] | None]]:
         for group in self._discovery.groups.values():
             for version, kinds in group.versions.items():
                 for kind in kinds:
                     yield served_of(kind, version), kind.published_schema(version)
+
+
+def _address(name: str, document: Document) -> str:
+    return f"/openapi/v3/{name}?hash={document.etag}"
 
 
 def _custom_definitions(served: list[tuple[Served, dict[str, Any] | None]]) -> dict[str, Any]:

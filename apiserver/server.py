@@ -134,6 +134,12 @@ class ApiServer:
             streams=self.streams,
             shown=self._show_external,
             custom=self._custom_group_versions,
+            identity_headers=(
+                *config.authn.requestheader_username_headers,
+                *config.authn.requestheader_uid_headers,
+                *config.authn.requestheader_group_headers,
+                *config.authn.requestheader_extra_headers_prefix,
+            ),
         )
         self.background["aggregation"] = self.aggregator.run
         self.app.remote, self.app.delegate = self.aggregator.remotes, self.aggregator.handle
@@ -279,7 +285,7 @@ class ApiServer:
         app = self.app
         app.add_path("/api", self.discovery.api, ())
         app.add_path("/apis", self.discovery.apis, ())
-        docs = OpenApiDocs(self.discovery, self.clock.time)
+        docs = OpenApiDocs(self.discovery, self.clock.time, self.aggregator.document)
         app.add_path("/openapi/v2", docs.v2)
         app.add_path("/openapi/v3", docs.v3)
         app.add_prefix("/openapi/v3/", docs.group)

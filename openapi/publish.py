@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from openapi import paths
+from openapi import merge, paths
 from openapi.paths import META, Served
 from openapi.schemas import DATA
 
@@ -86,6 +86,7 @@ class Publisher:
     def __init__(self) -> None:
         self._served: dict[tuple[str, str], tuple[Served, ...]] = {}
         self._custom: dict[str, Json] = {}
+        self._foreign: tuple[Json, ...] = ()
         self._v3: dict[str, Document] = {}
         self._v2: Document | None = None
         self._v2_proto: Document | None = None
@@ -104,6 +105,13 @@ class Publisher:
                 self._v3.pop(document_name(*key), None)
                 self._v2 = self._v2_proto = None
         self._served, self._custom = now, dict(custom)
+
+    def replace_foreign(self, documents: Iterable[Json]) -> None:
+        """v2 documents of other servers (merge.filtered) that v2 is to contain from now on, the more important first."""
+        foreign = tuple(documents)
+        if foreign != self._foreign:
+            self._foreign = foreign
+            self._v2 = self._v2_proto = None
 
     # -- v3
 
@@ -188,14 +196,19 @@ class Publisher:
             for one in served:
                 items.update(paths.items(one))
         names = self._closure(_references(items))
-        return {
+        document: Json = {
             "swagger": "2.0",
             "info": INFO,
-            "paths": dict(sorted(items.items())),
+            "paths": items,
             "definitions": {name: self._schema_v2(name) for name in names},
             "securityDefinitions": _SECURITY,
             "security": [{"BearerToken": []}],
         }
+        for foreign in self._foreign:
+            merge.add(document, foreign)
+        for part in ("paths", "definitions"):
+            document[part] = dict(sorted(document[part].items()))
+        return document
 
     def _schema_v2(self, name: str) -> Json:
         custom = self._custom.get(name)
@@ -232,6 +245,17 @@ def _references(value: Any) -> set[str]:
         elif isinstance(item, list):
             todo.extend(item)
     return found
+
+
+def converted(document: Json) -> Json:
+    """A v2 document (merge.filtered) of a server that has no v3, as a document of v3."""
+    moved = merge.redirect(document, {}, "#/components/schemas/")
+    return {
+        "openapi": "3.0.0",
+        "info": INFO,
+        "paths": {path: _item_v3(item) for path, item in sorted(moved["paths"].items())},
+        "components": {"schemas": moved["definitions"], "securitySchemes": _SECURITY},
+    }
 
 
 # -- v3 out of v2
@@ -307,7 +331,8 @@ def _item_v3(item: Json) -> Json:
 
 def _operation_v3(operation: Json) -> Json:
     out: Json = {}
-    produces, consumes = operation["produces"], operation["consumes"]
+    produces = operation.get("produces") or ["application/json"]
+    consumes = operation.get("consumes") or ["application/json"]
     for key, value in operation.items():
         if key in ("produces", "consumes", "schemes"):
             continue
@@ -328,7 +353,7 @@ def _operation_v3(operation: Json) -> Json:
 
 
 def _response_v3(response: Json, produces: list[str]) -> Json:
-    out: Json = {"description": response["description"]}
+    out: Json = {"description": response.get("description", "")}
     if "schema" in response:
         out["content"] = {media: {"schema": _refer(response["schema"])} for media in produces}
     return out

@@ -13,16 +13,18 @@ import random
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlencode
 
 import aiohttp
 
+from apimachinery import clock as clocks
 from apimachinery import errors, times
 from apimachinery.clock import Clock, wait_for
 from apimachinery.errors import ApiError
-from apiserver import forward
-from apiserver.aggregation import availability, priorities
+from apiserver import forward, outbound
+from apiserver.aggregation import availability, documents, priorities
 from apiserver.aggregation.availability import Finding, Identity
+from apiserver.aggregation.documents import Documents
 from apiserver.app import group_version
 from apiserver.authn.user import User
 from apiserver.bootstrap import api_services
@@ -40,6 +42,7 @@ GROUP, PLURAL = api_services.GROUP, "apiservices"
 RESYNC_SECONDS = 30.0
 _RETRY_SECONDS = 1.0
 _NEVER = 86400.0
+_SET_HERE = ("audit-id", "x-forwarded-host", "x-forwarded-proto")
 _TOKEN = "!#$&'*+-.^_`|~"  # what the name of a header may hold unescaped, besides letters and digits
 
 Key = tuple[str, str]
@@ -56,6 +59,8 @@ class Remote:
     available: bool = False
     targets: Sequence[Target] = ()
     resources: Sequence[Obj] = field(default_factory=tuple)
+    documents: Documents = field(default_factory=Documents)
+    fetched: float = float("-inf")  # monotonic time at which the documents were asked for
     failures: int = 0
     due: float = 0.0  # monotonic time of the next probe
 
@@ -73,6 +78,7 @@ class Aggregator:
         streams: set[Callable[[], None]],
         shown: Callable[[dict[Key, External]], None],
         custom: Callable[[], Iterable[Key]],
+        identity_headers: Iterable[str] = (),
     ) -> None:
         self._reader = reader
         self._writer = writer
@@ -81,6 +87,7 @@ class Aggregator:
         self._streams = streams
         self._shown = shown
         self._custom = custom
+        self._stated = tuple(name.lower() for name in identity_headers)
         self.remotes: dict[Key, Remote] = {}
         self._pending: dict[str, None] = {}
         self._custom_changed = True
@@ -116,7 +123,7 @@ class Aggregator:
         for service in await self._reader.list(GROUP, PLURAL):
             if (service.get("spec") or {}).get("service"):
                 self._pending[service["metadata"]["name"]] = None
-                await self._remote(service)
+                await self._believe(await self._remote(service), service)
         self._show()
 
     async def run(self) -> None:
@@ -191,10 +198,14 @@ class Aggregator:
         service = await self._reader.get(GROUP, PLURAL, None, name)
         if service is None or not service["spec"].get("service"):
             await self._forget(name)
+            self.custom_changed()  # it may be one that has to be
             if service is not None:
                 await self._write(service, Finding("True", "Local", "Local APIServices are always available"))
             return
+        known = self.remotes.get((service["spec"]["group"], service["spec"]["version"]))
         remote = await self._remote(service)
+        if remote is not known:
+            await self._believe(remote, service)
         finding = await self._check(remote)
         if self.remotes.get((service["spec"]["group"], service["spec"]["version"])) is not remote:
             return  # replaced while it was probed
@@ -205,6 +216,19 @@ class Aggregator:
         self._schedule(remote, finding)
         self._show()
         await self._write(service, finding)
+        await self._inquire(remote)
+
+    async def _inquire(self, remote: Remote) -> None:
+        """What a server that answers says of itself, now and then."""
+        now = self._clock.monotonic()
+        if not remote.available or now - remote.fetched < documents.REFRESH_SECONDS:
+            return
+        remote.fetched = now
+        target = random.choice(remote.targets)
+        found = await documents.fetch(remote.client, target, remote.spec, remote.documents, self._clock)
+        if found != remote.documents and remote in self.remotes.values():
+            remote.documents = found
+            self._show()
 
     async def _check(self, remote: Remote) -> Finding:
         spec = remote.spec
@@ -214,6 +238,15 @@ class Aggregator:
         if found.status != "True":
             return found
         return await availability.probe(remote.client, found.targets, spec["group"], spec["version"])
+
+    async def _believe(self, remote: Remote, service: Obj) -> None:
+        """Until it has been probed, its condition counts: a restart of this server is no failure of the other."""
+        conditions = (service.get("status") or {}).get("conditions") or ()
+        if remote.tls is not None and any(
+            entry["type"] == "Available" and entry["status"] == "True" for entry in conditions
+        ):
+            remote.targets = (await availability.locate(self._reader, remote.spec, remote.tls)).targets
+            remote.available = bool(remote.targets)
 
     async def _remote(self, service: Obj) -> Remote:
         """What is known of an APIService with a service; made anew when its spec changed."""
@@ -245,6 +278,7 @@ class Aggregator:
                     remote.spec.get("versionPriority") or 0,
                     remote.resources,
                     remote.available,
+                    remote.documents,
                 )
                 for key, remote in self.remotes.items()
             }
@@ -272,12 +306,12 @@ class Aggregator:
         existing = {found["metadata"]["name"]: found for found in await self._reader.list(GROUP, PLURAL)}
         access = Access(self._reader, self._writer, self._clock)
         for name, (group, version) in wanted.items():
-            if name not in existing:
+            found = existing.get(name)
+            if found is None or _managed(found):
                 local = api_services.local(group, version, priorities.CUSTOM_GROUP, priorities.CUSTOM_VERSION, "true")
                 await api_services.register(access, local)
         for name, found in existing.items():
-            labels = found["metadata"].get("labels") or {}
-            if name not in wanted and labels.get(api_services.AUTOMANAGED) == "true":
+            if name not in wanted and _managed(found):
                 await self._writer.delete(GROUP, PLURAL, None, name)
 
     # -- requests
@@ -287,27 +321,66 @@ class Aggregator:
         remote = self.remotes.get(group_version(request))
         if remote is None or not remote.available or not remote.targets:
             return _plain_error(503, "service unavailable")
-        if any(unquote(segment) in (".", "..") for segment in request.raw_path.split("/")):
-            return _plain_error(404, "404 page not found")
+        if request.info.bad or _climbs(request):
+            return _plain_error(404, "404 page not found")  # the other side could read another path than was authorised
+        # The query goes out as it was understood here: nothing that this server overlooked may be seen there.
+        query = urlencode(sorted(request.query.items()), doseq=True)
+        rest = request.raw_path + (f"?{query}" if query else "")
+        return await self._pass_on(request, remote, rest)
+
+    async def document(self, request: Request, key: Key) -> Reply:
+        """A document of OpenAPI v3 that the server of a group version publishes, passed on as it is asked for."""
+        remote = self.remotes.get(key)
+        if remote is None or not remote.available or not remote.targets:
+            return _plain_error(503, "service unavailable")
+        query = urlencode(sorted(request.query.items()), doseq=True)
+        return await self._pass_on(request, remote, request.raw_path + (f"?{query}" if query else ""))
+
+    async def _pass_on(self, request: Request, remote: Remote, rest: str) -> Reply:
         target = random.choice(remote.targets)
-        headers = [*forward.headers_of(request), *identity_headers(request.user)]
-        rest = request.raw_path + (f"?{request.raw_query}" if request.raw_query else "")
+        headers = [
+            *(header for header in forward.headers_of(request, self._stated) if header[0].lower() not in _SET_HERE),
+            ("X-Forwarded-Host", target.authority),
+            ("X-Forwarded-Proto", "https"),
+            ("Audit-Id", request.audit_id),
+            *identity_headers(request.user),
+        ]
+
+        def unreachable(error: Exception) -> ApiError:
+            text = outbound.words(error, target.server_name or target.host)
+            return errors.service_unavailable(f"error trying to reach service: {text}")
+
+        own = {("audit-id", request.audit_id), ("cache-control", "no-cache, private")}
+        parts = request.info.path.strip("/").split("/")
+        hurried = not request.info.is_resource and len(parts) == 3  # discovery has to be quick
         try:
             if forward.wants_upgrade(request):
-                return await forward.upgraded(self._streams, request, target, rest, headers, unreachable=_unreachable)
-            return await forward.plain(
+                return await forward.upgraded(self._streams, request, target, rest, headers, unreachable=unreachable)
+            answer = forward.plain(
                 request,
                 target,
                 rest,
                 headers,
                 client=remote.client,
                 close=False,
-                unreachable=_unreachable,
-                edit=lambda returned: returned,
+                unreachable=unreachable,
+                edit=lambda returned: [header for header in returned if (header[0].lower(), header[1]) not in own],
                 redirects=False,
             )
+            return await (clocks.wait_for(self._clock, answer, availability.PROBE_SECONDS) if hurried else answer)
+        except TimeoutError:
+            return _plain_error(503, "error trying to reach service: context deadline exceeded")
         except ApiError as error:
             return _plain_error(503, error.message)
+
+
+def _climbs(request: Request) -> bool:
+    return any(unquote(segment) in (".", "..") for segment in request.raw_path.split("/"))
+
+
+def _managed(service: Obj) -> bool:
+    """Whether it is there for custom resources, and kept so."""
+    return (service["metadata"].get("labels") or {}).get(api_services.AUTOMANAGED) == "true"
 
 
 def identity_headers(user: User) -> list[Header]:
@@ -319,10 +392,6 @@ def identity_headers(user: User) -> list[Header]:
     for key, values in user.extra.items():
         headers += [(f"X-Remote-Extra-{quote(key, safe=_TOKEN)}", value) for value in values]
     return headers
-
-
-def _unreachable(error: Exception) -> ApiError:
-    return errors.service_unavailable(f"error trying to reach service: {error or type(error).__name__}")
 
 
 def _plain_error(status: int, text: str) -> Reply:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import base64
+import asyncio
+import random
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,12 +14,13 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from apiserver import forward
+from apiserver import outbound
 from apiserver.forward import Target
 from apiserver.registry.kind import Obj, Reader
 
 PROBE_SECONDS = 5.0
-_MAX_DOCUMENT = 4 * 1024 * 1024
+_ATTEMPTS = 5
+_MAX_DOCUMENT = 32 * 1024 * 1024
 _PROBER = {"X-Remote-User": "system:kube-aggregator", "X-Remote-Group": "system:masters"}
 
 
@@ -42,18 +44,9 @@ class Identity:
 
     def tls(self, spec: Obj) -> ssl.SSLContext:
         """How to talk to the server of an APIService. ValueError for a caBundle that is none."""
-        if spec.get("insecureSkipTLSVerify"):
-            context = forward.unverified_tls()
-        else:
-            bundle = spec.get("caBundle")
-            try:
-                context = ssl.create_default_context(cadata=base64.b64decode(bundle).decode() if bundle else None)
-            except ssl.SSLError as error:
-                raise ValueError(str(error)) from error
-            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        context = outbound.client_context(spec.get("caBundle") or "", insecure=bool(spec.get("insecureSkipTLSVerify")))
         if self.certificate is not None and self.key is not None:
             context.load_cert_chain(self.certificate, self.key)
-        context.set_alpn_protocols(["http/1.1"])
         return context
 
 
@@ -68,57 +61,69 @@ async def locate(reader: Reader, spec: Obj, tls: ssl.SSLContext) -> Finding:
     service_spec = service.get("spec") or {}
     if service_spec.get("type") == "ExternalName":
         return Finding("True", "", "", [Target("https", service_spec["externalName"], port, tls, server_name)])
+    plain = service_spec.get("type") in (None, "", "ClusterIP")
     port_name = next(
         (entry.get("name", "") for entry in service_spec.get("ports") or () if entry["port"] == port), None
     )
-    if port_name is None:
+    if port_name is None and plain:
         return Finding("False", "ServicePortError", f"{what} is not listening on port {port}")
-    slices = [
-        found
-        for found in await reader.list("discovery.k8s.io", "endpointslices", namespace)
-        if (found["metadata"].get("labels") or {}).get("kubernetes.io/service-name") == name
-    ]
-    if not slices:
+    if plain and not await outbound.service_slices(reader, namespace, name):
         return Finding("False", "EndpointsNotFound", f"cannot find endpointslices for {what}")
-    targets = [
-        Target("https", address, entry["port"], tls, server_name)
-        for found in slices
-        for entry in found.get("ports") or ()
-        if (entry.get("name") or "") == port_name and entry.get("port")
-        for endpoint in found.get("endpoints") or ()
-        if (endpoint.get("conditions") or {}).get("ready") is not False
-        for address in (endpoint.get("addresses") or ())[:1]
-    ]
-    if not targets:
+    try:
+        addresses = await outbound.service_endpoints(reader, namespace, name, port)
+    except LookupError as error:
+        if not plain:  # nothing was looked for beforehand: the first attempt finds out
+            return Finding("False", "FailedDiscoveryCheck", str(error.args[0]))
         text = f'endpointslices for {what} have no addresses with port name "{port_name}"'
         return Finding("False", "MissingEndpoints", text)
-    return Finding("True", "", "", targets)
+    return Finding("True", "", "", [Target("https", host, number, tls, server_name) for host, number in addresses])
 
 
 async def probe(client: aiohttp.ClientSession, targets: Sequence[Target], group: str, version: str) -> Finding:
-    """Ask each target for its resources, until one answers."""
-    message = ""
-    for target in targets:
-        url = f"{target.scheme}://{target.authority}/apis/{group}/{version}"
-        options: dict[str, Any] = {"server_hostname": target.server_name} if target.server_name else {}
-        try:
-            async with client.get(
-                URL(url, encoded=True),
-                headers={**_PROBER, "Accept": "application/json"},
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=PROBE_SECONDS),
-                **options,
-            ) as answer:
-                body = await answer.content.read(_MAX_DOCUMENT)
-                if 200 <= answer.status < 300:
-                    return Finding("True", "Passed", "all checks passed", targets, _resources(body))
-                problem: object = f"bad status from {url}: {answer.status}"
-        except TimeoutError:
-            problem = "context deadline exceeded"
-        except (aiohttp.ClientError, OSError) as error:
-            problem = error or type(error).__name__
-        message = f"failing or missing response from {url}: {problem}"
-    return Finding("False", "FailedDiscoveryCheck", message)
+    """Ask several targets for their resources at once; one that answers is enough."""
+    chosen = random.sample(list(targets), min(len(targets), _ATTEMPTS))
+    async with asyncio.TaskGroup() as together:
+        asked = [
+            together.create_task(_probe(client, target, targets, group, version), name=f"probe {target.authority}")
+            for target in chosen
+        ]
+    found = [task.result() for task in asked]
+    return next((finding for finding in found if finding.status == "True"), found[-1])
+
+
+async def _probe(
+    client: aiohttp.ClientSession, target: Target, targets: Sequence[Target], group: str, version: str
+) -> Finding:
+    url = f"{target.scheme}://{target.authority}/apis/{group}/{version}"
+    options: dict[str, Any] = {"server_hostname": target.server_name} if target.server_name else {}
+    try:
+        async with client.get(
+            URL(url, encoded=True),
+            headers={**_PROBER, "Accept": "application/json"},
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=PROBE_SECONDS),
+            **options,
+        ) as answer:
+            body = await read(answer)
+            if 200 <= answer.status < 300:
+                return Finding("True", "Passed", "all checks passed", targets, _resources(body))
+            problem = f"bad status from {url}: {answer.status}"
+    except TimeoutError:
+        problem = f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
+    except (aiohttp.ClientError, OSError) as error:
+        problem = f'Get "{url}": {outbound.words(error, target.server_name or target.host)}'
+    return Finding("False", "FailedDiscoveryCheck", f"failing or missing response from {url}: {problem}")
+
+
+async def read(answer: aiohttp.ClientResponse) -> bytes:
+    """A whole document; b"" for one that is larger than any should be."""
+    pieces, size = [], 0
+    async for piece in answer.content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > _MAX_DOCUMENT:
+            return b""
+    return b"".join(pieces)
 
 
 def _resources(body: bytes) -> Sequence[Obj]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from apimachinery import times
 from apiserver.aggregation import priorities
 from apiserver.bootstrap.ensure import Access, ensure
 from apiserver.discovery import Discovery
@@ -27,17 +26,6 @@ def local(group: str, version: str, priority: int, version_priority: int, how: s
     }
 
 
-def available(now: str) -> Obj:
-    """The condition that local ones have."""
-    return {
-        "type": "Available",
-        "status": "True",
-        "lastTransitionTime": now,
-        "reason": "Local",
-        "message": "Local APIServices are always available",
-    }
-
-
 async def reconcile(access: Access, discovery: Discovery) -> None:
     for group, (priority, versions) in priorities.GROUPS.items():
         if group == GROUP:
@@ -49,7 +37,7 @@ async def reconcile(access: Access, discovery: Discovery) -> None:
 
 
 async def register(access: Access, wanted: Obj) -> None:
-    """Make sure of a local APIService and of its condition: nothing has to be probed."""
+    """Make sure of a local APIService."""
 
     def change(existing: Obj) -> bool:
         if existing.get("spec") == wanted["spec"]:
@@ -58,8 +46,3 @@ async def register(access: Access, wanted: Obj) -> None:
         return True
 
     await ensure(access, GROUP, "apiservices", wanted, change)
-    name = wanted["metadata"]["name"]
-    existing = await access.reader.get(GROUP, "apiservices", None, name)
-    if existing is not None and not (existing.get("status") or {}).get("conditions"):
-        existing["status"] = {"conditions": [available(times.now(access.clock))]}
-        await access.writer.update(GROUP, "apiservices", existing, subresource="status", manager="")

@@ -52,6 +52,8 @@ def config_for(data: Path, port: int, *, storage: str = "") -> Config:
         ),
         authz=authz.Config(),
         admission=admission.Config(enable_admission_plugins=("NodeRestriction",)),
+        proxy_client_cert_file=folder / "front-proxy-client.crt",
+        proxy_client_key_file=folder / "front-proxy-client.key",
         kubelet_client_certificate=folder / "apiserver-kubelet-client.crt",
         kubelet_client_key=folder / "apiserver-kubelet-client.key",
         kubelet_certificate_authority=folder / "ca.crt",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from apimachinery import field
+from apimachinery import field, times
 from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells, strategy
@@ -19,6 +19,7 @@ class APIService(Kind):
     group = "apiregistration.k8s.io"
     kind = "APIService"
     plural = "apiservices"
+    core_metadata = False
     namespaced = False
     categories = ("api-extensions",)
     subresources = (STATUS,)
@@ -44,6 +45,11 @@ class APIService(Kind):
         if service is not None and service.get("port") is None:
             service["port"] = 443
 
+    def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
+        """What this server answers itself needs no probing."""
+        if (obj.get("spec") or {}).get("service") is None:
+            obj["status"] = {"conditions": [local_condition(times.now(ctx.clock))]}
+
     def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
         if ctx.subresource == "status":
             strategy.keep_metadata(obj, old, ("labels", "annotations", "finalizers", "ownerReferences"))
@@ -62,6 +68,17 @@ class APIService(Kind):
             for i, condition in enumerate((obj.get("status") or {}).get("conditions") or ())
             if condition.get("status") not in _STATUSES
         ]
+
+
+def local_condition(now: str) -> Obj:
+    """The condition of an APIService without a service."""
+    return {
+        "type": "Available",
+        "status": "True",
+        "lastTransitionTime": now,
+        "reason": "Local",
+        "message": "Local APIServices are always available",
+    }
 
 
 def _validate(obj: Obj) -> list[FieldError]:
