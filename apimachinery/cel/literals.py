@@ -8,7 +8,6 @@ from typing import Any
 
 from apimachinery.cel.values import MAX_INT, MAX_UINT, MIN_INT, Uint
 
-
 _MAX_DIGITS = 1000  # Python refuses to read numbers of more than a few thousand; leading zeros are allowed
 
 

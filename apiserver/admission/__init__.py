@@ -59,8 +59,10 @@ ORDER: tuple[Entry, ...] = (
     Entry("PodTopologyLabels", "podtopologylabels"),
     Entry("NodeDeclaredFeatureValidator", "nodedeclaredfeatures"),
     Entry("PodResizeValidator", "podresize"),
-    # Webhooks and quota see what all others made of the object, so they stay last.
+    # Policies, webhooks and quota see what all others made of the object, so they stay last.
+    Entry("MutatingAdmissionPolicy", "policies.mutating"),
     Entry("MutatingAdmissionWebhook", "webhooks.mutating"),
+    Entry("ValidatingAdmissionPolicy", "policies.validating"),
     Entry("ValidatingAdmissionWebhook", "webhooks.validating"),
     Entry("ResourceQuota", "resourcequota"),
     Entry("AlwaysDeny", "alwaysdeny", False),

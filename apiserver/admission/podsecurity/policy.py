@@ -77,7 +77,7 @@ def _minor(value: str, label: str, errors: list[FieldError]) -> int:
     if value == "latest":
         return LATEST
     match = _VERSION.fullmatch(value)
-    if match:
+    if match and len(value) < 20:
         return int(match[1])
     errors.append(field.invalid(f"metadata.labels[{label}]", value, 'must be "latest" or "v1.x"'))
     return LATEST

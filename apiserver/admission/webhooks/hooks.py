@@ -7,11 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from apimachinery import errors, selectors
-from apimachinery.gvk import api_version, split_api_version
 from apimachinery.selectors import LabelSelector
 from apiserver.admission.base import Attributes, Env, Operation
+from apiserver.admission.policies import conditions
+from apiserver.admission.policies.evaluation import Decisions, Evaluation, Seen
+from apiserver.admission.versions import in_version
+from apiserver.registry.conversion import running
 from apiserver.registry.kind import Obj
 from apiserver.registry.lookup import Lookup
+from apiserver.validation import expressions
+from apiserver.validation.expressions import Expression, Scope
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +72,7 @@ class Hook:
     rules: tuple[Rule, ...]
     namespace_selector: LabelSelector
     object_selector: LabelSelector
+    conditions: tuple[Expression, ...]
     raw: Obj
 
     @property
@@ -96,6 +102,7 @@ def parse(configurations: Sequence[Obj]) -> list[Hook]:
 
 
 def _hook(uid: str, owner: str, name: str, raw: Obj) -> Hook:
+    scope = Scope()
     return Hook(
         uid,
         owner,
@@ -103,6 +110,7 @@ def _hook(uid: str, owner: str, name: str, raw: Obj) -> Hook:
         tuple(_rule(rule) for rule in raw.get("rules") or ()),
         selectors.from_object(raw.get("namespaceSelector") or {}),
         selectors.from_object(raw.get("objectSelector") or {}),
+        tuple(scope.compile(c["expression"], expressions.BOOL) for c in raw.get("matchConditions") or ()),
         raw,
     )
 
@@ -163,10 +171,27 @@ class Hooks:
             return None
         if not await self._selects_namespace(hook, a):
             return None
-        if hook.raw.get("matchConditions"):
-            _refuse_conditions(hook, a)
+        if hook.conditions and not await self._meets_conditions(found, a):
             return None
         return found
+
+    async def _meets_conditions(self, invocation: Invocation, a: Attributes) -> bool:
+        hook, version = invocation.hook, invocation.version
+
+        async def convert() -> Seen:
+            obj, old = (in_version(a, obj, invocation.group, version) for obj in (a.obj, a.old))
+            return Seen(invocation.group, version, invocation.plural, obj, old)
+
+        seen = await running(a.kind, convert)
+        try:
+            return await conditions.hold(
+                hook.conditions,
+                Evaluation(a, seen, Decisions(self.env.authorizer, a.user)),
+                ignore_failures=hook.ignores_failures,
+            )
+        except conditions.ConditionsFailed as error:
+            log.warning("failed evaluating match conditions, failing closed %s: %s", hook.name, error)
+            raise errors.forbidden(a.group, a.plural, a.name, str(error)) from None
 
     @staticmethod
     def _selects_object(hook: Hook, a: Attributes) -> bool:
@@ -203,37 +228,3 @@ def _matching_rule(hook: Hook, a: Attributes) -> Invocation | None:
                 if version != a.version and rule.matches(a, a.group, version, a.plural):
                     return Invocation(hook, a.group, version, a.plural)
     return None
-
-
-def _refuse_conditions(hook: Hook, a: Attributes) -> None:
-    """Match conditions are expressions, which this server cannot evaluate yet: as for one that fails, the failure policy
-    decides whether the request is refused or the webhook left out."""
-    if hook.ignores_failures:
-        return
-    name = hook.raw["matchConditions"][0].get("name", "")
-    raise errors.forbidden(
-        a.group, a.plural, a.name, f"match condition {name!r} of webhook {hook.name!r} cannot be evaluated"
-    )
-
-
-def in_version(a: Attributes, obj: Obj | None, group: str, version: str) -> Obj | None:
-    """The object as the webhook sees it: converted when it is in another version."""
-    if obj is None or a.kind is None or a.subresource not in ("", "status"):
-        return obj
-    target = api_version(group, version)
-    stated = obj.get("apiVersion") or target
-    if stated == target:
-        return obj
-    _, source = split_api_version(stated)
-    return a.kind.convert(obj, source, version)
-
-
-def kind_of(a: Attributes) -> tuple[str, str, str]:
-    """(group, version, kind) of what the request is about."""
-    for obj in (a.obj, a.old):
-        if obj is not None and obj.get("kind"):
-            group, version = split_api_version(obj.get("apiVersion") or "")
-            if a.kind is not None and obj["kind"] == a.kind.kind:
-                version = a.version
-            return group, version, str(obj["kind"])
-    return a.group, a.version, a.kind.kind if a.kind is not None else ""

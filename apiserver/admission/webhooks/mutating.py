@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import Any
 
 import orjson
 
@@ -16,12 +15,12 @@ from apimachinery import errors
 from apimachinery.errors import ApiError
 from apimachinery.field import go_quote
 from apiserver.admission.base import Attributes, Env, Operation
+from apiserver.admission.versions import decoded, in_version, stored_version
 from apiserver.admission.webhooks import review
 from apiserver.admission.webhooks.caller import Caller, CallFailed
-from apiserver.admission.webhooks.hooks import Hooks, Invocation, in_version
+from apiserver.admission.webhooks.hooks import Hooks, Invocation
 from apiserver.admission.webhooks.validating import call, failed
 from apiserver.registry.conversion import running
-from apiserver.registry.kind import Kind, Obj
 
 log = logging.getLogger(__name__)
 
@@ -109,32 +108,8 @@ async def _apply(invocation: Invocation, a: Attributes, data: bytes) -> bool:
         patched = json_patch.apply(orjson.loads(before), patch)
     except ApiError as error:
         raise errors.internal_error(error.message) from error
-    patched = _decoded(a.kind, invocation.version, patched)
+    patched = decoded(a.kind, invocation.version, patched)
     if orjson.dumps(patched) == before:
         return False
-    a.obj = _stored_version(a, invocation.version, patched)
+    a.obj = stored_version(a, invocation.version, patched)
     return True
-
-
-def _decoded(kind: Kind | None, version: str, obj: Any) -> Obj:
-    """The patched object as decoding and defaulting leave it: unknown fields gone, types checked."""
-    from openapi import codec
-
-    if not isinstance(obj, dict):
-        raise errors.internal_error("the patched object is no object")
-    if kind is None:
-        return obj
-    try:
-        decoded, _ = kind.type_info(version).decode(obj)
-    except codec.DecodeError as error:
-        raise errors.internal_error(str(error)) from error
-    decoded = {"kind": kind.kind, "apiVersion": kind.api_version(version), **decoded}
-    kind.default(decoded, version)
-    return decoded
-
-
-def _stored_version(a: Attributes, version: str, obj: Obj) -> Obj:
-    kind = a.kind
-    if kind is None or version == kind.storage_version or a.subresource not in ("", "status"):
-        return obj
-    return kind.convert(obj, version, kind.storage_version)

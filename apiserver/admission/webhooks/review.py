@@ -12,10 +12,10 @@ from typing import Any
 from apimachinery.errors import ApiError
 from apimachinery.field import go_quote
 from apiserver.admission.base import Attributes
-from apiserver.admission.webhooks.hooks import Invocation, in_version, kind_of
+from apiserver.admission.versions import in_version, kind_of, options
+from apiserver.admission.webhooks.hooks import Invocation
 from apiserver.registry.kind import Obj
 
-_OPTIONS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
 _VERSIONS = ("v1", "v1beta1")
 
 
@@ -59,7 +59,7 @@ async def request(a: Attributes, invocation: Invocation) -> Obj:
     body["object"] = in_version(a, a.obj, invocation.group, invocation.version)
     body["oldObject"] = in_version(a, a.old, invocation.group, invocation.version)
     body["dryRun"] = a.dry_run
-    body["options"] = _options(a)
+    body["options"] = options(a)
     versions = [v for v in invocation.hook.raw.get("admissionReviewVersions") or ("v1",) if v in _VERSIONS]
     api = f"admission.k8s.io/{versions[0] if versions else 'v1'}"
     return {"kind": "AdmissionReview", "apiVersion": api, "request": body}
@@ -74,13 +74,6 @@ def _user(a: Attributes) -> Obj:
     if a.user.extra:
         info["extra"] = {key: list(values) for key, values in a.user.extra.items()}
     return info
-
-
-def _options(a: Attributes) -> Obj | None:
-    kind = _OPTIONS.get(a.operation)
-    if kind is None:
-        return None
-    return {"kind": kind, "apiVersion": "meta.k8s.io/v1", **a.operation_options}
 
 
 def read(sent: Obj, got: Any, *, mutating: bool) -> Answer:

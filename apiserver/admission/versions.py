@@ -1,0 +1,68 @@
+"""A request's objects as webhooks and policies see them: in the version that these asked for, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apimachinery import errors
+from apimachinery.gvk import api_version, split_api_version
+from apiserver.admission.base import Attributes
+from apiserver.registry.kind import Kind, Obj
+
+_OPTIONS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
+
+
+def in_version(a: Attributes, obj: Obj | None, group: str, version: str) -> Obj | None:
+    """The object as the webhook sees it: converted when it is in another version."""
+    if obj is None or a.kind is None or a.subresource not in ("", "status"):
+        return obj
+    target = api_version(group, version)
+    stated = obj.get("apiVersion") or target
+    if stated == target:
+        return obj
+    _, source = split_api_version(stated)
+    return a.kind.convert(obj, source, version)
+
+
+def kind_of(a: Attributes) -> tuple[str, str, str]:
+    """(group, version, kind) of what the request is about."""
+    for obj in (a.obj, a.old):
+        if obj is not None and obj.get("kind"):
+            group, version = split_api_version(obj.get("apiVersion") or "")
+            if a.kind is not None and obj["kind"] == a.kind.kind:
+                version = a.version
+            return group, version, str(obj["kind"])
+    return a.group, a.version, a.kind.kind if a.kind is not None else ""
+
+
+def options(a: Attributes) -> Obj | None:
+    """Of the operation, as a typed object."""
+    kind = _OPTIONS.get(a.operation)
+    if kind is None:
+        return None
+    return {"kind": kind, "apiVersion": "meta.k8s.io/v1", **a.operation_options}
+
+
+def decoded(kind: Kind | None, version: str, obj: Any) -> Obj:
+    """The patched object as decoding and defaulting leave it: unknown fields gone, types checked."""
+    from openapi import codec
+
+    if not isinstance(obj, dict):
+        raise errors.internal_error("the patched object is no object")
+    if kind is None:
+        return obj
+    try:
+        known, _ = kind.type_info(version).decode(obj)
+    except codec.DecodeError as error:
+        raise errors.internal_error(str(error)) from error
+    typed = {"kind": kind.kind, "apiVersion": kind.api_version(version), **known}
+    kind.default(typed, version)
+    return typed
+
+
+def stored_version(a: Attributes, version: str, obj: Obj) -> Obj:
+    """Back from a version to the one that the request's object is in."""
+    kind = a.kind
+    if kind is None or version == kind.storage_version or a.subresource not in ("", "status"):
+        return obj
+    return kind.convert(obj, version, kind.storage_version)
