@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 from bench import api, storage
 from bench.api import Row
 
@@ -13,6 +15,7 @@ def show(row: Row) -> None:
 
 
 def main() -> None:
+    argparse.ArgumentParser(prog="make bench", description=__doc__).parse_args()
     print(f"{'':24}{'measured':>12}{'aim':>10}  ")
     for part in (storage.rows, api.rows):
         for row in part():

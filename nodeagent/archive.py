@@ -162,10 +162,12 @@ def open_archive(path: str) -> Iterator[Archive]:
     try:
         with tarfile.open(path, "r:*") as tar:
             yield Archive(tar)
+    except tarfile.ReadError:
+        raise ArchiveError("it is not an image archive: no tar file, compressed or not, or one cut short") from None
     except (tarfile.TarError, EOFError) as error:
-        raise ArchiveError(f"{path} is not an image archive: {error}") from None
+        raise ArchiveError(f"it is not an image archive: {error}") from None
     except KeyError as error:
-        raise ArchiveError(f"{path} is damaged: its metadata lacks {error}") from None
+        raise ArchiveError(f"it is damaged: its metadata lacks {error}") from None
 
 
 def _names(annotations: dict[str, str]) -> tuple[str, ...]:

@@ -35,7 +35,8 @@ class Errors:
             reply = draw(request, errors.timeout("request did not complete within the allotted timeout"))
         except Unavailable as error:
             log.error("storage is unavailable: %s", error)
-            reply = draw(request, errors.service_unavailable("the storage backend is unavailable"))
+            reason = f": {error.reason}" if error.reason else ""
+            reply = draw(request, errors.service_unavailable(f"the storage backend is unavailable{reason}"))
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:

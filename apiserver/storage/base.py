@@ -59,7 +59,14 @@ class FutureRevision(StorageError):
 
 
 class Unavailable(StorageError):
-    """The engine cannot answer now (disk full, closed, connection lost)."""
+    """The engine cannot answer now (disk full, closed, connection lost).
+
+    reason: what clients may know of it; paths and addresses are for the log only.
+    """
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class Record(NamedTuple):

@@ -146,7 +146,7 @@ class SQLite:
             try:
                 return function(connection, *args, **kwargs)
             except sqlite3.Error as error:
-                raise Unavailable(f"reading {self._file} failed: {error}") from error
+                raise Unavailable(f"reading {self._file} failed: {error}", str(error)) from error
             finally:
                 self._connections.put(connection)
 

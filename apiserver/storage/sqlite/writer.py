@@ -273,7 +273,8 @@ class Writer:
         batch.changes.clear()
         batch.size = _CHECKPOINT_BYTES + 1  # so that the log is copied: that frees its space on a disk that is full
         results[:] = [
-            (operation.future, Unavailable(f"writing to {self._file} failed: {error}")) for operation in operations
+            (operation.future, Unavailable(f"writing to {self._file} failed: {error}", str(error)))
+            for operation in operations
         ]
         return len(operations)
 
