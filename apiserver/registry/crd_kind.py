@@ -80,6 +80,7 @@ class CustomKind(Kind):
     works in, the storage version if empty. origin: the kind of the storage version, when this is another."""
 
     custom = True
+    core_metadata = False
     has_generation = True
     unconditional_update = False
     verbs = VERBS

@@ -173,6 +173,10 @@ class Kind:
     graceful: bool = False  # deletion honours a grace period (pods)
     orphan_by_default: bool = False  # default propagation policy
     revalidates_metadata: bool = False  # its own rules check metadata again on an update, as for a new object
+    core_metadata: bool = True  # its own rules for metadata are core's, which know finalizers (validation/meta.py)
+    own_metadata: bool = (
+        True  # it has rules of its own for metadata; else the general ones count, after its other rules
+    )
     returns_deleted: bool = False  # a DELETE that removes the object answers with it, not with a Status
     ttl: float = 0  # seconds until the store removes an object (events)
     columns: Sequence[Column] = (NAME_COLUMN, CREATED_AT_COLUMN)

@@ -30,7 +30,6 @@ from apiserver.registry.kind import Ctx, Kind, Obj, Reader
 from apiserver.storage.base import Conflict, KeyExists, NotFound
 from apiserver.storage.cacher import Cacher
 from apiserver.storage.entry import Entry
-from apiserver.validation import meta as meta_rules
 
 _NAME_ATTEMPTS = 8
 MAX_OBJECT = (
@@ -220,8 +219,10 @@ class Store:
 
     def _check_new(self, ctx: Ctx, obj: Obj) -> None:
         kind, meta = self.kind, obj["metadata"]
-        found = meta_rules.validate_object_meta(meta, kind.namespaced, kind.validate_name)
+        found = updating.validate_new_metadata(kind, meta) if kind.own_metadata else []
         found += kind.validate(ctx, obj)
+        if not found and not kind.own_metadata:
+            found = updating.validate_new_metadata(kind, meta)
         if found:
             raise self._invalid(meta.get("name") or "", found)
         ctx.warnings.extend(kind.warn(ctx, obj, None))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from apimachinery.field import FieldError
 from apiserver.registry.kind import Ctx, Kind, Obj
 from apiserver.validation import meta as meta_rules
+from apiserver.validation import names
 
 STATUS_WRITERS = frozenset(("status", "approval"))  # subresources that write the status fields and nothing else
 
@@ -34,14 +35,25 @@ def carry_over(new: Obj, old: Obj, subresource: str, status_fields: Sequence[str
             new.pop(name, None)
 
 
+def validate_new_metadata(kind: Kind, meta: Obj) -> list[FieldError]:
+    """By the kind's own rules, or by those that hold for all kinds."""
+    if not kind.own_metadata:
+        return meta_rules.validate_object_meta(meta, kind.namespaced, names.path_segment)
+    return meta_rules.validate_object_meta(meta, kind.namespaced, kind.validate_name, core=kind.core_metadata)
+
+
 def validate(kind: Kind, ctx: Ctx, new: Obj, old: Obj) -> list[FieldError]:
-    """Metadata is checked twice, as in the original (once for all kinds, once by each): causes come in pairs."""
+    """Metadata is checked twice, as in the original (once for all kinds, once by most of them): causes come in pairs."""
     meta, old_meta = new["metadata"], old["metadata"]
-    general = meta_rules.validate_object_meta(meta, kind.namespaced, _path_segment)
-    own = update = meta_rules.validate_object_meta_update(meta, old_meta)
-    if kind.revalidates_metadata:
-        own = own + meta_rules.validate_object_meta(meta, kind.namespaced, kind.validate_name)
-    return general + update + own + kind.validate_update(ctx, new, old)
+    update = meta_rules.validate_object_meta_update(meta, old_meta)
+    found = meta_rules.validate_object_meta(meta, kind.namespaced, names.path_segment) + update
+    if kind.own_metadata:
+        found += update
+        if kind.core_metadata and (finalizers := meta.get("finalizers")):
+            found += meta_rules.validate_core_finalizers(finalizers, "metadata.finalizers")
+        if kind.revalidates_metadata:
+            found += validate_new_metadata(kind, meta)
+    return found + kind.validate_update(ctx, new, old)
 
 
 def keep_system_fields(meta: Obj, old_meta: Obj) -> None:
@@ -54,13 +66,6 @@ def keep_system_fields(meta: Obj, old_meta: Obj) -> None:
         meta["deletionTimestamp"] = old_meta["deletionTimestamp"]
     if old_meta.get("deletionGracePeriodSeconds") is not None and meta.get("deletionGracePeriodSeconds") is None:
         meta["deletionGracePeriodSeconds"] = old_meta["deletionGracePeriodSeconds"]
-
-
-def _path_segment(name: str, prefix: bool) -> list[str]:
-    """Names need only fit a path here; the kind's own rule was applied when the object was created."""
-    if name in (".", ".."):
-        return [f"may not be '{name}'"]
-    return [f"may not contain '{char}'" for char in ("/", "%") if char in name]
 
 
 def forget_idle_timestamps(new: Obj, old: Obj) -> None:

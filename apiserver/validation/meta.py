@@ -29,9 +29,9 @@ _FOREGROUND = "foregroundDeletion"
 
 
 def validate_object_meta(
-    meta: Meta, namespaced: bool, check_name: NameCheck, path: str = "metadata"
+    meta: Meta, namespaced: bool, check_name: NameCheck, path: str = "metadata", *, core: bool = False
 ) -> list[FieldError]:
-    """Metadata of a new object, after a name was generated."""
+    """Metadata of a new object, after a name was generated. core: see validate_core_finalizers."""
     errors: list[FieldError] = []
     if generate := meta.get("generateName"):
         errors += [field.invalid(path + ".generateName", generate, text) for text in check_name(generate, True)]
@@ -55,6 +55,8 @@ def validate_object_meta(
         errors += validate_finalizers(finalizers, path + ".finalizers")
     if managed := meta.get("managedFields"):
         errors += validate_managed_fields(managed, path + ".managedFields")
+    if core and finalizers:
+        errors += validate_core_finalizers(finalizers, path + ".finalizers")
     return errors
 
 
@@ -116,11 +118,11 @@ def validate_annotations(annotations: Mapping[str, str], path: str) -> list[Fiel
 
 
 def validate_owner_references(owners: Sequence[Mapping[str, Any]], path: str) -> list[FieldError]:
-    """Each reference complete, no Event as owner, at most one controller."""
+    """Each reference complete, no Event as owner, at most one controller. Paths have no index, as in the original."""
     errors: list[FieldError] = []
-    controller, shown = "", list(owners)
-    for position, owner in enumerate(owners):
-        errors += _owner(owner, f"{path}[{position}]")
+    controller, shown = "", [_drawn_owner(owner) for owner in owners]
+    for owner in owners:
+        errors += _owner(owner, path)
         if owner.get("controller") is True:
             this = f"{owner.get('kind') or ''}/{owner.get('name') or ''}"
             if controller:
@@ -140,16 +142,22 @@ def validate_owner_references(owners: Sequence[Mapping[str, Any]], path: str) ->
 def _owner(owner: Mapping[str, Any], path: str) -> list[FieldError]:
     errors: list[FieldError] = []
     api_version = owner.get("apiVersion") or ""
-    if not api_version:
-        errors.append(field.required(path + ".apiVersion", "must not be empty"))
-    elif api_version.count("/") > 1 or api_version.endswith("/"):
-        errors.append(field.invalid(path + ".apiVersion", api_version, "must be <group>/<version> or <version>"))
+    group, version = split_api_version(api_version) if api_version.count("/") < 2 else ("", "")
+    if not version:
+        errors.append(field.invalid(path + ".apiVersion", api_version, "version must not be empty"))
     for name in ("kind", "name", "uid"):
         if not owner.get(name):
-            errors.append(field.required(f"{path}.{name}", "must not be empty"))
-    if split_api_version(api_version) == ("", "v1") and owner.get("kind") == "Event":
-        errors.append(field.invalid(path, dict(owner), "/v1, Kind=Event is disallowed from being an owner"))
+            errors.append(field.invalid(f"{path}.{name}", "", "must not be empty"))
+    if (group, version, owner.get("kind")) == ("", "v1", "Event"):
+        text = "/v1, Kind=Event is disallowed from being an owner"
+        errors.append(field.invalid(path, _drawn_owner(owner), text))
     return errors
+
+
+def _drawn_owner(owner: Mapping[str, Any]) -> dict[str, Any]:
+    """A reference with its fields in the order in which the original encodes them."""
+    drawn = {name: owner.get(name) or "" for name in ("apiVersion", "kind", "name", "uid")}
+    return drawn | {name: owner[name] for name in ("controller", "blockOwnerDeletion") if owner.get(name) is not None}
 
 
 def validate_finalizer_name(name: str, path: str) -> list[FieldError]:
@@ -168,17 +176,26 @@ def validate_finalizers(finalizers: Sequence[str], path: str) -> list[FieldError
     return errors
 
 
+_STANDARD_FINALIZERS = frozenset(("kubernetes", _ORPHAN, _FOREGROUND))
+
+
+def validate_core_finalizers(finalizers: Sequence[str], path: str) -> list[FieldError]:
+    """What most built-in kinds demand besides: a finalizer without a domain is one of Kubernetes' own."""
+    text = "name is neither a standard finalizer name nor is it fully qualified"
+    return [
+        field.invalid(f"{path}[{position}]", name, text)
+        for position, name in enumerate(finalizers)
+        if "/" not in name and name not in _STANDARD_FINALIZERS
+    ]
+
+
 def validate_managed_fields(entries: Sequence[Mapping[str, Any]], path: str) -> list[FieldError]:
     errors: list[FieldError] = []
     for position, entry in enumerate(entries):
         operation = entry.get("operation")
         if operation != "Update" and operation != "Apply":
-            at = f"{path}[{position}].operation"
-            errors.append(
-                field.not_supported(at, operation, ["Apply", "Update"])
-                if operation
-                else field.required(at, "must not be empty")
-            )
+            text = "must be `Apply` or `Update`"
+            errors.append(field.invalid(f"{path}[{position}].operation", operation or "", text))
         fields_type = entry.get("fieldsType")
         if fields_type and fields_type != "FieldsV1":
             errors.append(field.invalid(f"{path}[{position}].fieldsType", fields_type, "must be `FieldsV1`"))
@@ -241,7 +258,7 @@ def validate_conditions(conditions: Sequence[Mapping[str, Any]] | None, path: st
         at = f"{path}[{position}]"
         kind = condition.get("type") or ""
         if kind in seen:
-            errors.append(field.duplicate(at, kind))
+            errors.append(field.duplicate(at + ".type", kind))
         seen.add(kind)
         errors += _condition(condition, at)
     return errors
@@ -249,14 +266,9 @@ def validate_conditions(conditions: Sequence[Mapping[str, Any]] | None, path: st
 
 def _condition(condition: Mapping[str, Any], path: str) -> list[FieldError]:
     errors: list[FieldError] = []
-    if not (kind := condition.get("type")):
-        errors.append(field.required(path + ".type", "is required"))
-    else:
-        errors += label_rules.validate_label_name(kind, path + ".type")
-    status = condition.get("status")
-    if not status:
-        errors.append(field.required(path + ".status"))
-    elif status not in ("True", "False", "Unknown"):
+    errors += label_rules.validate_label_name(condition.get("type") or "", path + ".type")
+    status = condition.get("status") or ""
+    if status not in ("True", "False", "Unknown"):
         errors.append(field.not_supported(path + ".status", status, ["False", "True", "Unknown"]))
     if (condition.get("observedGeneration") or 0) < 0:
         errors.append(
@@ -272,8 +284,8 @@ def _condition(condition: Mapping[str, Any], path: str) -> list[FieldError]:
     elif not _REASON.fullmatch(reason):
         examples = ("my_name", "MY_NAME", "MyName", "ReasonA,ReasonB", "ReasonA:ReasonB")
         errors.append(field.invalid(path + ".reason", reason, names.regex_text(_REASON_TEXT, _REASON_FMT, *examples)))
-    elif len(reason) > 1024:
+    if reason and len(reason.encode()) > 1024:
         errors.append(field.too_long(path + ".reason", 1024))
-    if len(condition.get("message") or "") > 32 * 1024:
+    if len((condition.get("message") or "").encode()) > 32 * 1024:
         errors.append(field.too_long(path + ".message", 32 * 1024))
     return errors

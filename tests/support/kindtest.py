@@ -17,6 +17,7 @@ from typing import Any
 from apimachinery import times
 from apimachinery.clock import ControlledClock
 from apiserver.authn.user import User
+from apiserver.registry import updating
 from apiserver.registry.kind import Ctx, Kind, Obj
 from apiserver.validation import meta
 from tests.support.reader import MemoryObjects
@@ -107,8 +108,7 @@ class KindTester:
         new["metadata"].setdefault("uid", str(uuid.UUID(int=1)))
         kind.prepare_create(ctx, new)
         await kind.begin_create(ctx, new)
-        found = meta.validate_object_meta(new["metadata"], kind.namespaced, kind.validate_name)
-        found += kind.validate(ctx, new)
+        found = updating.validate_new_metadata(kind, new["metadata"]) + kind.validate(ctx, new)
         warnings = [] if found else kind.warn(ctx, new, None)
         kind.canonicalize(new)
         return Outcome(new, [str(error) for error in found], warnings)

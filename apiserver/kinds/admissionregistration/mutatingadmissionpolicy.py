@@ -15,6 +15,7 @@ class MutatingAdmissionPolicy(Kind):
     group = "admissionregistration.k8s.io"
     kind = "MutatingAdmissionPolicy"
     plural = "mutatingadmissionpolicies"
+    core_metadata = False
     namespaced = False
     categories = ("api-extensions",)
     has_generation = True

@@ -15,6 +15,7 @@ class MutatingWebhookConfiguration(Kind):
     group = "admissionregistration.k8s.io"
     kind = "MutatingWebhookConfiguration"
     plural = "mutatingwebhookconfigurations"
+    core_metadata = False
     namespaced = False
     categories = ("api-extensions",)
     has_generation = True

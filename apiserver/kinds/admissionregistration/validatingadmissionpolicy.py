@@ -17,6 +17,7 @@ class ValidatingAdmissionPolicy(Kind):
     group = "admissionregistration.k8s.io"
     kind = "ValidatingAdmissionPolicy"
     plural = "validatingadmissionpolicies"
+    core_metadata = False
     namespaced = False
     categories = ("api-extensions",)
     subresources = (STATUS,)

@@ -15,6 +15,7 @@ class ValidatingAdmissionPolicyBinding(Kind):
     group = "admissionregistration.k8s.io"
     kind = "ValidatingAdmissionPolicyBinding"
     plural = "validatingadmissionpolicybindings"
+    core_metadata = False
     namespaced = False
     categories = ("api-extensions",)
     has_generation = True

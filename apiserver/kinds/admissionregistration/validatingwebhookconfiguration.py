@@ -15,6 +15,7 @@ class ValidatingWebhookConfiguration(Kind):
     group = "admissionregistration.k8s.io"
     kind = "ValidatingWebhookConfiguration"
     plural = "validatingwebhookconfigurations"
+    core_metadata = False
     namespaced = False
     categories = ("api-extensions",)
     has_generation = True

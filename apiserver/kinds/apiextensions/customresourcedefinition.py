@@ -17,6 +17,7 @@ class CustomResourceDefinition(Kind):
     group = "apiextensions.k8s.io"
     kind = "CustomResourceDefinition"
     plural = "customresourcedefinitions"
+    core_metadata = False
     short_names = ("crd", "crds")
     categories = ("api-extensions",)
     namespaced = False

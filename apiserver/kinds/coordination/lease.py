@@ -17,6 +17,7 @@ class Lease(Kind):
     group = "coordination.k8s.io"
     kind = "Lease"
     plural = "leases"
+    core_metadata = False
     create_on_update = True
     unconditional_update = False
     columns = (NAME_COLUMN, Column("Holder", doc="spec.holderIdentity"), AGE_COLUMN)

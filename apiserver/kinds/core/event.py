@@ -29,6 +29,7 @@ KEPT = 3600.0  # seconds; the original's --event-ttl
 class EventKind(Kind):
     kind = "Event"
     plural = "events"
+    own_metadata = False
     short_names = ("ev",)
     create_on_update = True
     ttl = KEPT

@@ -17,6 +17,7 @@ class RuntimeClass(Kind):
     group = "node.k8s.io"
     kind = "RuntimeClass"
     plural = "runtimeclasses"
+    core_metadata = False
     namespaced = False
     unconditional_update = False
     columns = (NAME_COLUMN, Column("Handler"), AGE_COLUMN)  # the original leaves Handler undocumented

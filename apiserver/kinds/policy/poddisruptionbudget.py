@@ -16,6 +16,7 @@ class PodDisruptionBudget(Kind):
     group = "policy"
     kind = "PodDisruptionBudget"
     plural = "poddisruptionbudgets"
+    own_metadata = False
     short_names = ("pdb",)
     subresources = (STATUS,)
     has_generation = True

@@ -42,9 +42,33 @@ def test_owner_references() -> None:
         "/v1, Kind=Event is disallowed from being an owner"
     )
     assert check(ownerReferences=[{**good, "apiVersion": "a/b/c", "uid": ""}]) == [
-        'metadata.ownerReferences[0].apiVersion: Invalid value: "a/b/c": must be <group>/<version> or <version>',
-        "metadata.ownerReferences[0].uid: Required value: must not be empty",
+        'metadata.ownerReferences.apiVersion: Invalid value: "a/b/c": version must not be empty',
+        'metadata.ownerReferences.uid: Invalid value: "": must not be empty',
     ]
+
+
+def test_finalizers_of_core() -> None:
+    def found(*finalizers: str) -> list[str]:
+        names_of = {"name": "a", "namespace": "n", "finalizers": list(finalizers)}
+        return texts(meta.validate_object_meta(names_of, True, names.dns_subdomain, core=True))
+
+    assert found("kubernetes", "orphan", "example.com/x") == []
+    assert found("example.com/x", "mine") == [
+        'metadata.finalizers[1]: Invalid value: "mine": name is neither a standard finalizer name nor is it fully qualified'
+    ]
+    assert check(finalizers=["mine"]) == []
+
+
+def test_conditions() -> None:
+    good = {"type": "A", "status": "True", "reason": "R", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    assert meta.validate_conditions([good], "c") == []
+    assert texts(meta.validate_conditions([good, {**good, "status": ""}], "c")) == [
+        'c[1].type: Duplicate value: "A"',
+        'c[1].status: Unsupported value: "": supported values: "False", "True", "Unknown"',
+    ]
+    assert texts(meta.validate_conditions([{**good, "type": ""}], "c"))[0] == (
+        'c[0].type: Invalid value: "": name part must be non-empty'
+    )
 
 
 def test_updates() -> None:
