@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from apimachinery import memo
 
 _MONTHS = dict(
     zip(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], range(1, 13), strict=True)
@@ -95,7 +96,7 @@ class Schedule:
         return of_month or of_week
 
 
-@lru_cache(maxsize=1024)
+@memo.short(1024)
 def parse(text: str) -> Schedule:
     """The schedule; CronError in the original's words."""
     if not text:
@@ -194,7 +195,7 @@ def _number(text: str, names: dict[str, int]) -> int:
         return names[text.lower()]
     if not _GO_INT.fullmatch(text):
         raise CronError(f'failed to parse int from {text}: strconv.Atoi: parsing "{text}": invalid syntax')
-    number = int(text)
+    number = int(text) if len(text) < 40 else 2**63
     if number >= 2**63:
         raise CronError(f'failed to parse int from {text}: strconv.Atoi: parsing "{text}": value out of range')
     if number < 0:
@@ -202,7 +203,7 @@ def _number(text: str, names: dict[str, int]) -> int:
     return number
 
 
-@lru_cache(maxsize=256)
+@memo.short(256)
 def load_zone(name: str) -> tzinfo | None:
     """The time zone of that name, or None: "" and "UTC" are UTC; names are those of the IANA database."""
     if name in ("", "UTC"):

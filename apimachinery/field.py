@@ -73,6 +73,8 @@ _ESCAPES = {
 
 def go_quote(text: str) -> str:
     """The text as Go's strconv.Quote (%q) prints it."""
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
     out = []
     for char in text:
         if char in _ESCAPES:

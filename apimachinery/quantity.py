@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache, total_ordering
+from functools import total_ordering
+
+from apimachinery import memo
 
 DECIMAL_SI, BINARY_SI, DECIMAL_EXPONENT = "DecimalSI", "BinarySI", "DecimalExponent"
 NANO, MICRO, MILLI = -9, -6, -3
@@ -26,6 +28,7 @@ _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 _DECIMAL_NAMES = {exponent: name for name, exponent in _DECIMAL.items()}
 _BINARY_NAMES = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 _QUANTITY_RE = re.compile(r"([+-]?)0*([0-9]*)(\.([0-9]*))?([eEinumkKMGTP]*[-+]?[0-9]*)\Z")
+_MAX_DIGITS = 4000  # Python reads no longer integers; the original would round such a number to 9 decimals
 _EXPONENT_RE = re.compile(r"[eE]([+-]?[0-9]+)\Z")
 _MAX_EXPONENT = 1000
 _INT64_DIGITS = 18  # digits that surely fit an int64
@@ -187,7 +190,7 @@ ZERO = Quantity(0, text="0")
 _LOW, _HIGH = Quantity(-1024), Quantity(1024)
 
 
-@lru_cache(maxsize=16384)
+@memo.short(16384, 64)
 def _parse(text: str) -> Quantity:
     if not text:
         raise QuantityError(ERR_FORMAT)
@@ -197,6 +200,8 @@ def _parse(text: str) -> Quantity:
     sign, digits, fraction, suffix = match[1], match[2] or "0", match[4] or "", match[5]
     family, base, exponent = _suffix(suffix)
     shifted = digits + fraction
+    if len(shifted) > _MAX_DIGITS:
+        raise QuantityError(ERR_FORMAT)
     mantissa = int(shifted)
     if sign == "-":
         mantissa = -mantissa
@@ -217,9 +222,9 @@ def _suffix(suffix: str) -> tuple[str, int, int]:
     if suffix in _BINARY:
         return BINARY_SI, 2, _BINARY[suffix]
     match = _EXPONENT_RE.match(suffix)
-    if not match or abs(int(match[1])) >= 2**31:
+    if not match or len(match[1].lstrip("+-0")) > 10 or abs(int(match[1].lstrip("+-0") or "0")) >= 2**31:
         raise QuantityError(ERR_SUFFIX)
-    exponent = int(match[1])
+    exponent = int(match[1].lstrip("+-0") or "0") * (-1 if match[1][0] == "-" else 1)
     if exponent > _MAX_EXPONENT:
         raise QuantityError(ERR_SUFFIX)
     return DECIMAL_EXPONENT, 10, max(exponent, -_MAX_EXPONENT)

@@ -10,10 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-from apimachinery import field
+from apimachinery import field, memo
 
 Labels = Mapping[str, str]
 Matcher = Callable[[Labels], bool]
@@ -23,7 +22,7 @@ _KEY_RE = re.compile(rf"{_KEY_CHARS}\Z")
 _VALUE_RE = re.compile(rf"({_KEY_CHARS})?\Z")
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
-_SUBDOMAIN_RE = re.compile(rf"{_SUBDOMAIN}\Z")
+_SUBDOMAIN_RE = re.compile(rf"{_LABEL}(?:\.{_LABEL})*+\Z")  # possessive: takes no memory per label
 
 _KEY_TEXT = (
     "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
@@ -85,7 +84,9 @@ def _go_int(text: str) -> int | None:
     """The value if Go's ParseInt(text, 10, 64) takes it."""
     if not _INT_RE.match(text):
         return None
-    value = int(text)
+    if len(text.lstrip("+-0")) > 19:
+        return None
+    value = int(text.lstrip("+-0") or "0") * (-1 if text[0] == "-" else 1)
     return value if -(2**63) <= value < 2**63 else None
 
 
@@ -396,7 +397,7 @@ class _Parser:
         return literal
 
 
-@lru_cache(maxsize=4096)
+@memo.short(4096)
 def parse_labels(text: str) -> LabelSelector:
     """The selector that a labelSelector query parameter means; SelectorError in the original's words."""
     if not text:
@@ -409,7 +410,7 @@ def from_map(labels: Labels | None) -> LabelSelector:
     return _from_items(tuple(sorted(labels.items()))) if labels else EVERYTHING
 
 
-@lru_cache(maxsize=8192)
+@memo.small(8192)
 def _from_items(items: tuple[tuple[str, str], ...]) -> LabelSelector:
     return LabelSelector(Requirement(key, EQUALS, (value,)) for key, value in items)
 
@@ -433,7 +434,7 @@ def from_object(selector: Mapping[str, Any] | None) -> LabelSelector:
     return LabelSelector(requirements)
 
 
-@lru_cache(maxsize=8192)
+@memo.small(8192)
 def _from_checked_items(items: tuple[tuple[str, str], ...]) -> LabelSelector:
     return LabelSelector(Requirement(key, EQUALS, (value,)).check() for key, value in items)
 
@@ -536,7 +537,7 @@ def _split_terms(text: str) -> list[str]:
     return sorted(terms)
 
 
-@lru_cache(maxsize=4096)
+@memo.short(4096)
 def parse_fields(text: str) -> FieldSelector:
     """The selector that a fieldSelector query parameter means; SelectorError in the original's words."""
     if not text:

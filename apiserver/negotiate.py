@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 import yaml
 
-from apimachinery import errors
+from apimachinery import errors, memo
 from apimachinery.errors import ApiError
 from apiserver.filters.base import Request
 
@@ -202,7 +202,7 @@ def _wants_pretty(request: Request) -> bool:
     return request.headers.get("User-Agent", "").startswith(("curl", "Wget", "Mozilla/5.0"))
 
 
-@lru_cache(256)
+@memo.short(256)
 def media_type(header: str) -> str | None:
     """The bare media type of a Content-Type header in lower case, None when it is malformed."""
     bare, *params = header.split(";")

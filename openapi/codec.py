@@ -11,6 +11,7 @@ strict_text(problems)                   'strict decoding error: unknown field "a
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import orjson
@@ -27,6 +28,7 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 MAX_DEPTH = (
     200  # orjson writes 254 levels; lists, tables, reviews, watch events and managedFields put some around a body
 )
+_SHOWN_DIGITS = 400
 _LEVELS_LEFT = 254 - MAX_DEPTH
 
 
@@ -80,10 +82,10 @@ def parse_json(raw: bytes) -> Parsed:
     except orjson.JSONDecodeError:
         # Bytes that are not UTF-8, which Go replaces, or no JSON at all.
         text = raw.decode("utf-8", "replace")
+        error = jsontext.error(text)
+        if error is not None:
+            raise ParseError(error) from None
         try:
-            error = jsontext.error(text)
-            if error is not None:
-                raise ParseError(error) from None
             obj = orjson.loads(_without_surrogates(text))
         except (orjson.JSONDecodeError, RecursionError):
             raise ParseError("exceeded max depth") from None
@@ -105,15 +107,31 @@ def parse_protobuf(raw: bytes) -> Parsed:
 
 def _without_surrogates(text: str) -> bytes:
     """Unpaired surrogate escapes become U+FFFD, as in Go."""
-    return json.dumps(json.loads(text)).encode("ascii") if "\\u" not in text else _repaired(text)
+    return json.dumps(_loads(text)).encode("ascii") if "\\u" not in text else _repaired(text)
+
+
+def _loads(text: str) -> Any:
+    """As json.loads, for text that orjson did not take. A number that no float64 can hold is told of as in Go."""
+    return json.loads(
+        text, parse_float=_finite, parse_int=lambda digits: _finite(digits) if len(digits) > 19 else int(digits)
+    )
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        shown = text if len(text) <= _SHOWN_DIGITS else text[:_SHOWN_DIGITS] + "..."
+        raise ParseError(f"json: cannot unmarshal number {shown} into Go value of type float64")
+    return value
 
 
 def _repaired(text: str) -> bytes:
-    try:
-        value = json.loads(text)
-    except RecursionError:
-        raise ParseError("exceeded max depth") from None
-    return json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+    return (
+        json.dumps(_loads(text), ensure_ascii=False)
+        .encode("utf-16", "surrogatepass")
+        .decode("utf-16", "replace")
+        .encode()
+    )
 
 
 def _may_have_duplicates(raw: bytes, obj: Any) -> bool:
@@ -154,7 +172,7 @@ def pairs(parsed: Parsed) -> Any:
 
 
 def _integer(text: str) -> Any:
-    return int(text) if len(text) < 400 else Literal(text)
+    return int(text) if len(text) < _SHOWN_DIGITS else Literal(text)
 
 
 def strict_text(problems: list[str]) -> str:

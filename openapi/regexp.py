@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, Protocol
+
+from apimachinery import memo
 
 
 class Pattern(Protocol):
@@ -30,7 +31,7 @@ _WORDS = {
 }
 
 
-@lru_cache(1024)
+@memo.short(1024, 4096)
 def compile(pattern: str) -> Pattern:
     """The compiled pattern; RegexpError "error parsing regexp: missing closing ): `(`"."""
     import re2  # type: ignore[import-untyped]

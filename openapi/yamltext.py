@@ -179,7 +179,7 @@ def resolve(text: str) -> Any:
         if text in _INFINITIES:
             raise YamlError(f"error converting YAML to JSON: json: unsupported value: {text}")
         plain = text.replace("_", "")
-        if _INT.fullmatch(plain) and len(plain) < 400:
+        if _INT.fullmatch(plain) and len(plain) < 200:
             return _integer(plain)
         if _FLOAT.fullmatch(plain):
             number = float(plain)

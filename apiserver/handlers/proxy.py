@@ -11,7 +11,7 @@ import ipaddress
 import random
 from urllib.parse import urlsplit
 
-from apimachinery import errors
+from apimachinery import errors, field
 from apimachinery.errors import ApiError
 from apiserver import forward
 from apiserver.filters.base import Request
@@ -32,6 +32,12 @@ def split_name(name: str) -> tuple[str, str, str]:
     if len(parts) == 3 and parts[0] in ("http", "https", ""):
         return parts[0] or "http", parts[1], parts[2]
     raise errors.bad_request(f'invalid service request "{name}"')
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or len(text) > 9:
+        raise errors.bad_request(f"invalid port number {field.go_quote(text)}")
+    return int(text)
 
 
 def check_address(address: str) -> None:
@@ -57,7 +63,7 @@ async def pod(scope: Scope, request: Request) -> Reply:
                 break
     address = str((found.get("status") or {}).get("podIP") or "")
     check_address(address)
-    number = int(port) if port.isdigit() else (443 if scheme == "https" else 80)
+    number = _port(port) if port.isdigit() else (443 if scheme == "https" else 80)
     return await _forward(
         scope, request, Target(scheme, address, number, unverified_tls() if scheme == "https" else None)
     )
@@ -102,7 +108,7 @@ async def node(scope: Scope, request: Request) -> Reply:
     _, name, port = split_name(request.info.name)
     kubelets = podtarget.kubelets(scope)
     location = await kubelets.locate(name)
-    number = int(port) if port.isdigit() else location.port
+    number = _port(port) if port.isdigit() else location.port
     # With another port than the kubelet's own, the API server does not show its credentials.
     own = number == location.port
     if not own:

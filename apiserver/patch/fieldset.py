@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from apimachinery import memo
 from apimachinery.field import go_quote
 from apiserver.patch import gotext
 from openapi.schemas import TypeInfo
@@ -23,6 +24,7 @@ Node = dict[str, Any]
 Path = tuple[str, ...]
 
 SELF = "."
+_CACHED_SET = 32 * 1024  # bytes of a fieldsV1; that of a large pod has 4 KiB
 LEAF: Node = {}
 
 
@@ -180,9 +182,14 @@ def with_named_fields(fields: Set, info: TypeInfo | None) -> Set:
 # -- path elements
 
 
-@lru_cache(4096)
+@memo.small(4096)
 def key_element(names: tuple[str, ...], values: tuple[Any, ...], _types: tuple[type, ...]) -> str:
     """The path element of a list map's item: k:{"containerPort":80,"protocol":"TCP"}, keys sorted."""
+    return new_key_element(names, values)
+
+
+def new_key_element(names: tuple[str, ...], values: tuple[Any, ...]) -> str:
+    """As key_element(), for values that may be lists or maps."""
     return "k:" + _dump(dict(sorted(zip(names, values, strict=True))))
 
 
@@ -221,7 +228,7 @@ def draw_value(value: Any) -> str:
     return go_quote(value) if isinstance(value, str) else gotext.value(value)
 
 
-@lru_cache(4096)
+@memo.short(4096)
 def order(key: str) -> tuple[Any, ...]:
     """A sort key: fields by name, then list-map items by their keys, then set items by value, then positions."""
     kind, body = key[0], key[2:]
@@ -248,12 +255,13 @@ def _rank(value: Any) -> tuple[int, Any]:
 # -- reading what clients sent
 
 
-def read(fields: Any) -> Fields:
+def read(fields: Any) -> Set:
     """The set of a fieldsV1, as decode(). Objects made alike have the same fields: one set serves them all."""
     try:
-        return _read(orjson.dumps(fields))
+        raw = orjson.dumps(fields)
     except orjson.JSONEncodeError:
         raise FieldSetError("fieldsV1 is nested too deeply") from None
+    return _read(raw) if len(raw) <= _CACHED_SET else decode(fields)
 
 
 @lru_cache(4096)
@@ -277,7 +285,7 @@ def decode(fields: Any, depth: int = 0) -> Set:
     return out
 
 
-@lru_cache(8192)
+@memo.short(8192)
 def _canonical_element(key: str) -> str:
     if len(key) < 2:
         raise FieldSetError("key must be 2 characters long:")
@@ -296,6 +304,6 @@ def _canonical_element(key: str) -> str:
             return "k:" + _dump(dict(sorted(fields.items())))
         if kind == "i":
             return f"i:{int(body)}"
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise FieldSetError(f"invalid path element: {key}") from None
     raise FieldSetError("unknown path element type")

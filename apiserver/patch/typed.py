@@ -103,7 +103,7 @@ def element(info: TypeInfo, item: Any) -> str:
     try:
         return fieldset.key_element(tuple(names), tuple(values), tuple(map(type, values)))
     except TypeError:  # a list or map as a key's value
-        return fieldset.key_element.__wrapped__(tuple(names), tuple(values), ())
+        return fieldset.new_key_element(tuple(names), tuple(values))
 
 
 # -- what a value mentions

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from typing import Any
+
+from apimachinery import memo
 
 Step = Callable[[Any], Iterator[Any]]
 _NAME = re.compile(r"[^.\[\]\s{}'\"()?*]+")
@@ -29,7 +30,7 @@ def find(path: str, value: Any) -> list[Any]:
     return found
 
 
-@lru_cache(512)
+@memo.short(512)
 def _compile(path: str) -> tuple[Step, ...]:
     text = path.strip()
     if text.startswith("{") and text.endswith("}"):

@@ -109,7 +109,7 @@ def parse_revision(text: str | None) -> int:
     """metadata.resourceVersion of a body as a number, 0 when absent; 500 as the original for what is none."""
     if not text:
         return 0
-    if text.isascii() and text.isdigit() and int(text) < 1 << 64:
+    if text.isascii() and text.isdigit() and len(text) < 40 and int(text) < 1 << 64:
         return int(text)
     problem = "value out of range" if text.isascii() and text.isdigit() else "invalid syntax"
     raise plain_failure(f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": {problem}')

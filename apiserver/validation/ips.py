@@ -12,10 +12,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from apimachinery import field
+from apimachinery import field, memo
 from apimachinery.field import FieldError
 
 Address = IPv4Address | IPv6Address
@@ -26,7 +25,7 @@ _LEADING_ZERO = re.compile(r"(^|[.:])0+[0-9]+\.|\.0+[0-9]+($|/)")
 _PREFIX = re.compile("[0-9]{1,9}")
 
 
-@lru_cache(maxsize=4096)
+@memo.short(4096, 64)
 def parse(text: str) -> Address | None:
     """The address, an IPv4-mapped one as IPv4; None when it is none. Zones are refused."""
     match = _V4.fullmatch(text)
@@ -50,7 +49,7 @@ def _without_zeros(text: str) -> str:
     return head + colon + ".".join(part.lstrip("0") or "0" if part.isdecimal() else part for part in tail.split("."))
 
 
-@lru_cache(maxsize=4096)
+@memo.short(4096, 64)
 def parse_cidr(text: str) -> tuple[Address, Network] | None:
     """(the address, its network) of a CIDR, or None."""
     head, slash, tail = text.partition("/")
@@ -86,7 +85,7 @@ def _has_leading_zeros(text: str) -> bool:
     return bool(_LEADING_ZERO.search(text))
 
 
-@lru_cache(maxsize=4096)
+@memo.short(4096, 64)
 def _ip_texts(value: str) -> tuple[str, ...]:
     if parse(value) is None:
         return ("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",)
@@ -98,7 +97,7 @@ def _ip_texts(value: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
-@lru_cache(maxsize=4096)
+@memo.short(4096, 64)
 def _cidr_texts(value: str) -> tuple[str, ...]:
     parsed = parse_cidr(value)
     if parsed is None:
@@ -212,7 +211,7 @@ def cidr_warnings(path: str, value: str) -> list[str]:
     return warnings
 
 
-@lru_cache(maxsize=16384)
+@memo.small(16384, 128)
 def is_plain(value: str, family: str) -> bool:
     """Nothing can be said against the address as an endpoint's. family: "IPv4" or "IPv6"."""
     fits = parse(value) is not None and is_ipv6(value) == (family == "IPv6")

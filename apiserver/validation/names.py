@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 
-from apimachinery import field
+from apimachinery import field, memo
 from apimachinery.field import FieldError
 
 NameCheck = Callable[[str, bool], list[str]]
@@ -32,11 +31,13 @@ _CONFIG_KEY_FMT = "[-._a-zA-Z0-9]+"
 _HTTP_PATH_FMT = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 
 _LABEL = re.compile(_LABEL_FMT)
-_SUBDOMAIN = re.compile(_SUBDOMAIN_FMT)
-_SUBDOMAIN_UNDERSCORE = re.compile(_SUBDOMAIN_UNDERSCORE_FMT)
-_SUBDOMAIN_CASELESS = re.compile(_SUBDOMAIN_FMT, re.IGNORECASE | re.ASCII)
+# Possessive, where the texts show the original's plain patterns: a hundred times the memory for a name of a million labels.
+_DOTTED = _LABEL_FMT + r"(?:\." + _LABEL_FMT + ")*+"
+_SUBDOMAIN = re.compile(_DOTTED)
+_SUBDOMAIN_UNDERSCORE = re.compile(_LABEL_UNDERSCORE_FMT + r"(?:\." + _LABEL_UNDERSCORE_FMT + ")*+")
+_SUBDOMAIN_CASELESS = re.compile(_DOTTED, re.IGNORECASE | re.ASCII)
 _DNS1035 = re.compile(_DNS1035_FMT)
-_WILDCARD = re.compile(_WILDCARD_FMT)
+_WILDCARD = re.compile(r"\*\." + _DOTTED)
 _KEY = re.compile(_KEY_FMT)
 _VALUE = re.compile(_VALUE_FMT)
 _C_IDENTIFIER = re.compile(_C_IDENTIFIER_FMT)
@@ -198,7 +199,7 @@ def wildcard_subdomain(name: str) -> list[str]:
     return texts
 
 
-@lru_cache(maxsize=16384)
+@memo.short(16384)
 def _qualified_name(value: str) -> tuple[str, ...]:
     parts = value.split("/")
     if len(parts) > 2:
@@ -227,7 +228,7 @@ def qualified_name(value: str) -> list[str]:
     return list(texts) if texts else []
 
 
-@lru_cache(maxsize=16384)
+@memo.short(16384)
 def _label_value(value: str) -> tuple[str, ...]:
     texts = []
     if _too_long(value, LABEL_MAX):

@@ -7,10 +7,9 @@ Texts are those of the original's pkg/apis/core/validation. What is wrong with a
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
-from apimachinery import field, quantity
+from apimachinery import field, memo, quantity
 from apimachinery.field import FieldError
 from apimachinery.quantity import Quantity, QuantityError
 from apiserver.validation import names
@@ -63,12 +62,12 @@ def is_quota_name(name: str) -> bool:
     return name in _QUOTA or name.startswith(("hugepages-", "requests.hugepages-"))
 
 
-@lru_cache(maxsize=2048)
+@memo.short(2048)
 def _is_integer(name: str) -> bool:
     return name in _INTEGER or is_extended(name)
 
 
-@lru_cache(maxsize=2048)
+@memo.short(2048)
 def name_texts(name: str) -> Texts:
     """What is wrong with the name of any resource."""
     texts = tuple(names.qualified_name(name))
@@ -77,7 +76,7 @@ def name_texts(name: str) -> Texts:
     return texts
 
 
-@lru_cache(maxsize=2048)
+@memo.short(2048)
 def container_name_texts(name: str) -> Texts:
     """As name_texts, for what a container may ask for."""
     texts = name_texts(name)
@@ -89,7 +88,7 @@ def container_name_texts(name: str) -> Texts:
     return texts
 
 
-@lru_cache(maxsize=2048)
+@memo.short(2048)
 def quota_name_texts(name: str) -> Texts:
     """As name_texts, for what a quota may count."""
     texts = name_texts(name)
@@ -125,7 +124,7 @@ def parse(value: Any) -> Quantity:
         return quantity.ZERO
 
 
-@lru_cache(maxsize=8192)
+@memo.small(8192)
 def _is_plain(name: str, value: str) -> bool:
     """Whether a value of that resource is beyond doubt: neither negative nor a fraction of what is counted in wholes."""
     parsed = parse(value)
@@ -189,7 +188,7 @@ def validate_requirements(
     return errors + _claims(used, claims, path + ".claims") if used else errors
 
 
-@lru_cache(maxsize=4096)
+@memo.small(4096)
 def _are_good(
     limits: tuple[tuple[str, Any], ...], requests: tuple[tuple[str, Any], ...], pod_level: bool, allow_indivisible: bool
 ) -> bool:

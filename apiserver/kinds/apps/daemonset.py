@@ -100,9 +100,10 @@ class DaemonSet(Kind):
 def _template_generation(obj: Obj) -> int:
     text = (obj["metadata"].get("annotations") or {}).get(_TEMPLATE_GENERATION, "0")
     try:
-        return int(text)
+        generation = int(text) if len(text) < 40 else 0
     except ValueError:
         return 0
+    return generation if -(2**63) <= generation < 2**63 else 0
 
 
 def _set_template_generation(obj: Obj, generation: int) -> None:

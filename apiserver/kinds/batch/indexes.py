@@ -30,7 +30,7 @@ def _interval(text: str, completions: int) -> tuple[int, int]:
     for limit in limits:
         if not _INT.fullmatch(limit):
             raise ValueError(f"cannot convert string to integer for index: {go_quote(limit)}")
-        if int(limit) >= completions:
+        if len(limit) > 20 or int(limit) >= completions:
             raise ValueError(f"too large index: {go_quote(limit)}")
         found.append(int(limit))
     if len(found) == 2 and found[0] >= found[1]:

@@ -14,10 +14,9 @@ has switched off by default are dropped (stop signals, trust bundles and pod cer
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Any
 
-from apimachinery import pods, quantity
+from apimachinery import memo, pods, quantity
 from apimachinery.quantity import MILLI, QuantityError
 from apiserver.registry.kind import Obj
 
@@ -41,7 +40,7 @@ _REFERENCE = re.compile(
 _IDENTIFIER = re.compile("[a-f0-9]{64}")
 
 
-@lru_cache(maxsize=4096)
+@memo.short(4096)
 def default_pull_policy(image: str) -> str:
     """Always for what means the tag "latest"; IfNotPresent for other tags, digests and what is no reference at all."""
     return "Always" if image_tag(image) == "latest" else "IfNotPresent"
@@ -60,7 +59,7 @@ def image_tag(image: str) -> str:
     return match["tag"] or ("" if match["digest"] else "latest")
 
 
-@lru_cache(maxsize=16384)
+@memo.short(16384, 64)
 def _rounded(text: str) -> str:
     try:
         parsed = quantity.parse(text)

@@ -29,7 +29,7 @@ def has_invalid_deletion_cost(annotations: Annotations) -> bool:
     value = annotations.get(DELETION_COST)
     if value is None:
         return False
-    if not _COST.fullmatch(value) or not -(2**31) <= int(value) < 2**31:
+    if not _COST.fullmatch(value) or len(value) > 40 or not -(2**31) <= int(value) < 2**31:
         return True
     return value.startswith("+") or (len(value.lstrip("-")) > 1 and value.lstrip("-").startswith("0"))
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
-from apimachinery import field
+from apimachinery import field, memo
 from apimachinery.field import FieldError
 from apiserver.validation import labels, names
 from apiserver.validation.pod.options import PodOptions
@@ -238,7 +237,7 @@ def validate_tolerations(tolerations: Sequence[Obj], path: str) -> list[FieldErr
     return errors
 
 
-@lru_cache(maxsize=1024)
+@memo.small(1024)
 def _is_good(toleration: tuple[tuple[str, Any], ...]) -> bool:
     """Every pod has the same few tolerations."""
     return not _toleration(dict(toleration), "")

@@ -7,9 +7,9 @@ template_warnings(template, path)  at creation of a workload and when its templa
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
+from apimachinery import memo
 from apimachinery.field import go_quote
 from apiserver.validation import ips, names, resources
 from apiserver.validation.pod.annotations import APPARMOR, SECCOMP_CONTAINER, SECCOMP_POD
@@ -115,7 +115,7 @@ def _warnings(annotations: Mapping[str, str], spec: Obj, prefix: str, *, templat
     return out
 
 
-@lru_cache(maxsize=4096)
+@memo.small(4096)
 def _is_fraction(value: Any) -> bool:
     return resources.parse(value).milli_value() % 1000 != 0
 
