@@ -92,7 +92,14 @@ def _help(name: str) -> str:
     if name in commands.OPTIONS:
         return f"{commands.USAGE[name]}\n\n{options.help_text(commands.OPTIONS[name])}\n"
     components = config.COMPONENTS if name == "up" else (name,)
-    parts = [f"steersman {name} [flags]\n", options.help_text(config.ClusterConfig)]
+    whole = name == "up"
+    parts = [f"steersman {name} [flags]\n"]
+    if whole:
+        parts.append(
+            "A flag that several components have is the first one's below; with a component in front it is that one's:\n"
+            "--scheduler.secure-port. Those that begin with --leader-elect are everybody's.\n"
+        )
+    parts.append(options.help_text(config.ClusterConfig, without=() if whole else ("disable",)))
     for component in components:
         parts += [f"\nFlags of the {component}:", options.help_text(config.config_class(component))]
     return "\n".join(parts) + "\n"

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from steersman import options
 from steersman.options import Option, OptionError
@@ -209,7 +210,7 @@ def derived(component: str, place: Layout) -> dict[str, Any]:
             "kubelet-client-certificate": pki / "apiserver-kubelet-client.crt",
             "kubelet-client-key": pki / "apiserver-kubelet-client.key",
             "kubelet-certificate-authority": pki / "ca.crt",
-            "storage": f"sqlite:///{data.store / 'cluster.db'}",
+            "storage": f"sqlite://{quote(str(data.store / 'cluster.db'))}",
         }
     # The lock on the data directory makes sure that there is only one of each.
     identity = {"leader-elect-identity": f"{place.node}_{place.data.root}"} if component != "nodeagent" else {}

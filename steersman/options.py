@@ -273,11 +273,13 @@ def show_default(option: Option) -> str:
     return str(default)
 
 
-def help_text(cls: type) -> str:
-    """All flags of a configuration class with type, default and meaning, for --help."""
+def help_text(cls: type, without: Sequence[str] = ()) -> str:
+    """All flags of a configuration class but some, with type, default and meaning, for --help."""
     lines = []
     described: dict[type, dict[str, str]] = {}
     for flag, option in options_of(cls).items():
+        if flag in without:
+            continue
         if option.owner not in described:
             described[option.owner] = describe(option.owner)
         texts = described[option.owner]

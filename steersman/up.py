@@ -128,6 +128,8 @@ def component(name: str, arguments: Sequence[str]) -> int:
     settings, positional = config.read(arguments, [name])
     if positional:
         raise OptionError(f"unexpected argument {positional[0]!r}")
+    if any(argument.partition("=")[0] == "--disable" for argument in arguments):
+        raise OptionError("--disable is a flag of `steersman up`")
     place = config.layout(settings)
     if name == "apiserver":
         place.data.prepare()

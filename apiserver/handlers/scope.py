@@ -228,6 +228,8 @@ def decode_body(
         parsed = codec.parse(raw, media_type)
     except codec.ParseError as error:
         raise _unrecognized(expected, f"couldn't get version/kind; json parse error: {error}", raw) from error
+    if parsed.obj is None:
+        parsed = codec.Parsed({}, b"{}")  # to Go, null is an object of which nothing is told
     if not isinstance(parsed.obj, dict):
         raise _unrecognized(expected, _NO_TYPE.format(_json_name(parsed.obj)), raw)
     check_type(parsed, expected, raw)
