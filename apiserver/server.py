@@ -54,7 +54,7 @@ from apiserver.selfinfo import SelfInfo
 from apiserver.storage.cacher import Cacher, Caches
 from openapi import schemas
 from openapi.schemas import TypeInfo
-from serving import tls
+from serving import memory, tls
 from serving.http import HttpServer
 from serving.metrics import Gauge, process_memory
 
@@ -142,6 +142,7 @@ class ApiServer:
             ),
         )
         self.background["aggregation"] = self.aggregator.run
+        self.background["memory"] = lambda: memory.give_back(clock)
         self.app.remote, self.app.delegate = self.aggregator.remotes, self.aggregator.handle
 
     # -- kinds
