@@ -135,6 +135,9 @@ def _delete_query(query: Query) -> Obj:
         options["propagationPolicy"] = query["propagationPolicy"][0]
     if query.get("dryRun"):
         options["dryRun"] = query["dryRun"]
+    wanted = {name: query[name][0] for name in ("uid", "resourceVersion") if query.get(name) and query[name][0]}
+    if wanted:
+        options["preconditions"] = wanted
     return options
 
 
@@ -211,7 +214,10 @@ PLAIN_LIST = ListOptions()
 
 
 def list_options(query: Query, *, force_watch: bool = False) -> ListOptions:
-    """Decoded and validated, defaults of watches included (a watch without a version begins with what there is)."""
+    """Decoded and validated, defaults of watches included (a watch without a version begins with what there is).
+
+    force_watch: the path says so; the original then checks the options as those of a list.
+    """
     if not query and not force_watch:
         return PLAIN_LIST
 
@@ -220,9 +226,11 @@ def list_options(query: Query, *, force_watch: bool = False) -> ListOptions:
         return values[0] if values else ""
 
     limit, timeout = _int(query, "limit"), _int(query, "timeoutSeconds")
-    watch = parse_bool(query.get("watch")) or force_watch
+    watch = parse_bool(query.get("watch"))
     send_initial = parse_bool(query["sendInitialEvents"]) if query.get("sendInitialEvents") else None
     revision, match, token = text("resourceVersion"), text("resourceVersionMatch"), text("continue")
+    if watch and send_initial is None and not match and revision in ("", "0"):
+        send_initial, match = True, "NotOlderThan"
     _refuse(
         "ListOptions",
         _watch_errors(match, token, send_initial) if watch else _list_errors(revision, match, token, send_initial),
@@ -230,7 +238,7 @@ def list_options(query: Query, *, force_watch: bool = False) -> ListOptions:
     return ListOptions(
         label_selector=text("labelSelector"),
         field_selector=text("fieldSelector"),
-        watch=watch,
+        watch=watch or force_watch,
         bookmarks=parse_bool(query.get("allowWatchBookmarks")),
         resource_version=revision,
         match=match,

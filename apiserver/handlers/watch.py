@@ -51,7 +51,7 @@ async def watch(scope: Scope, request: Request, form: Output, opts: ListOptions,
     revision = list_handler.parse_list_revision(opts.resource_version) if opts.resource_version else 0
     send_initial = opts.send_initial
     if send_initial is None and not opts.match and not revision:
-        send_initial = True
+        send_initial = True  # as ever; but only who asked for it is told where it ends
     if send_initial and revision:
         await get_handler.fresh(scope, revision)
     websocket = request.headers.get("Upgrade", "").lower() == "websocket"
@@ -74,7 +74,7 @@ async def watch(scope: Scope, request: Request, form: Output, opts: ListOptions,
             trigger=chosen.trigger,
             first=lines.first,
             bookmark=lines.bookmark if opts.bookmarks else None,
-            initial_end=bool(send_initial and opts.bookmarks),
+            initial_end=bool(opts.send_initial and opts.bookmarks),
             deadline=clock.monotonic() + seconds,
         )
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 _CORE = "io.k8s.api.core.v1."
 _NAMES = {
     "apiGroup": "APIGroup",
+    "apiGroups": "APIGroups",
     "apiVersion": "APIVersion",
+    "apiVersions": "APIVersions",
     "awsElasticBlockStore": "AWSElasticBlockStore",
     "cel": "CEL",
     "cephfs": "CephFS",

@@ -10,10 +10,12 @@ from apimachinery.field import FieldError
 from apiserver.kinds import cells, strategy
 from apiserver.kinds.flowcontrol import mandatory, rules
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
-from apiserver.validation import meta, names
+from apiserver.validation import gostruct, meta, names
 
 _MAX_PRECEDENCE = 10_000
 _METHODS = ("ByNamespace", "ByUser")
+
+_DRAWN = gostruct.value("flowcontrol.apiserver.k8s.io/v1/FlowSchema", "spec")
 
 
 class FlowSchema(Kind):
@@ -70,7 +72,7 @@ class FlowSchema(Kind):
         errors = _validate_spec(spec, name)
         fixed = mandatory.FLOW_SCHEMAS.get(name)
         if fixed is not None and not meta.same(spec, fixed):
-            errors.append(field.invalid("spec", spec, f"spec of '{name}' must equal the fixed value"))
+            errors.append(field.invalid("spec", _DRAWN(spec), f"spec of '{name}' must equal the fixed value"))
         return errors + rules.validate_conditions(obj.get("status") or {})
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:

@@ -11,10 +11,12 @@ from apimachinery.field import FieldError
 from apiserver.kinds import cells, strategy
 from apiserver.kinds.flowcontrol import mandatory, rules
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
-from apiserver.validation import meta
+from apiserver.validation import gostruct, meta
 
 _MAX_QUEUES = 10_000_000
 _MAX_HASH_BITS = 60
+
+_DRAWN = gostruct.value("flowcontrol.apiserver.k8s.io/v1/PriorityLevelConfiguration", "spec")
 
 
 class PriorityLevelConfiguration(Kind):
@@ -75,7 +77,7 @@ class PriorityLevelConfiguration(Kind):
                 text = f"spec of '{name}' except the 'spec.exempt' field must equal the fixed value"
                 errors.append(field.invalid("spec", spec, text))
         elif fixed is not None and not meta.same(spec, fixed):
-            errors.append(field.invalid("spec", spec, f"spec of '{name}' must equal the fixed value"))
+            errors.append(field.invalid("spec", _DRAWN(spec), f"spec of '{name}' must equal the fixed value"))
         return errors + rules.validate_conditions(obj.get("status") or {})
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:

@@ -9,7 +9,9 @@ from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
-from apiserver.validation import labels, meta, numbers
+from apiserver.validation import gostruct, labels, meta, numbers
+
+_DRAWN = gostruct.value("policy/v1/PodDisruptionBudget", "spec")
 
 
 class PodDisruptionBudget(Kind):
@@ -56,7 +58,7 @@ def _validate_spec(spec: Obj, old: Obj | None) -> list[FieldError]:
     errors: list[FieldError] = []
     least, most = spec.get("minAvailable"), spec.get("maxUnavailable")
     if least is not None and most is not None:
-        errors.append(field.invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set"))
+        errors.append(field.invalid("spec", _DRAWN(spec), "minAvailable and maxUnavailable cannot be both set"))
     for name, value in (("minAvailable", least), ("maxUnavailable", most)):
         if value is not None:
             errors += numbers.int_or_percent(value, f"spec.{name}")
