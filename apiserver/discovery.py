@@ -89,12 +89,14 @@ class Discovery:
             self.external = external
             self._forget()
 
-    def _names(self) -> list[str]:
-        """All named groups, in the order of their priorities."""
-        rank = {name: priorities.of_group(name) for name in self.groups if name}
-        for (group, _), external in self.external.items():
-            rank[group] = max(rank.get(group, 0), external.group_priority)
-        return sorted(rank, key=lambda name: (-rank[name], name))
+    def _names(self, *, by_service: bool = False) -> list[str]:
+        """All named groups, in the order of their priorities; of equal ones, by name, or by their APIServices' names."""
+        ranks = {name: priorities.of_group(name) for name in self.groups if name}
+        services = {name: [f"{version}.{name}" for version in self.groups[name].versions] for name in ranks}
+        for (group, version), external in self.external.items():
+            ranks[group] = max(ranks.get(group, 0), external.group_priority)
+            services.setdefault(group, []).append(f"{version}.{group}")
+        return sorted(ranks, key=lambda name: (-ranks[name], min(services[name]) if by_service else name))
 
     def _versions(self, group: str) -> list[str]:
         """All versions of a group, most preferred first."""
@@ -131,7 +133,7 @@ class Discovery:
         aggregated = self._aggregated_form(request)
         if aggregated:
             return self._aggregated(request, aggregated, legacy=False)
-        groups = [_group_document(name, self._versions(name)) for name in self._names()]
+        groups = [_group_document(name, self._versions(name)) for name in self._names(by_service=True)]
         return self._reply(request, {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 
     async def group(self, request: Request) -> Reply:

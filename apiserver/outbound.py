@@ -19,6 +19,7 @@ import aiohttp
 
 from apimachinery.field import go_quote
 from apiserver.registry.kind import Obj, Reader
+from apiserver.validation import bundles
 
 Address = tuple[str, int]
 
@@ -88,7 +89,7 @@ def client_context(bundle: str, *, insecure: bool = False) -> ssl.SSLContext:
         pem = base64.b64decode(bundle, validate=True).decode() if bundle else None
         context = ssl.create_default_context(cadata=pem if pem is None or pem.strip() else None)
     except (binascii.Error, UnicodeDecodeError, ssl.SSLError) as error:
-        raise ValueError("unable to load root certificates: unable to parse bytes as PEM block") from error
+        raise ValueError(bundles.problem(bundle) or f"unable to load root certificates: {error}") from error
     if insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

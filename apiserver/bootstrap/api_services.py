@@ -27,21 +27,29 @@ def local(group: str, version: str, priority: int, version_priority: int, how: s
 
 
 async def reconcile(access: Access, discovery: Discovery) -> None:
+    wanted: set[str] = set()
     for group, (priority, versions) in priorities.GROUPS.items():
         if group == GROUP:
             continue  # what registers the others needs no registration
         served = discovery.groups.get(group)
         for version, version_priority in versions.items():
             if served is not None and version in served.versions:
+                wanted.add(f"{version}.{group}")
                 await register(access, local(group, version, priority, version_priority, "onstart"))
+
+    for service in await access.reader.list(GROUP, "apiservices"):
+        meta = service["metadata"]
+        if (meta.get("labels") or {}).get(AUTOMANAGED) == "onstart" and meta["name"] not in wanted:
+            await access.writer.delete(GROUP, "apiservices", None, meta["name"])  # of a version that is served no more
 
 
 async def register(access: Access, wanted: Obj) -> None:
     """Make sure of a local APIService."""
 
     def change(existing: Obj) -> bool:
-        if existing.get("spec") == wanted["spec"]:
-            return False
+        managed = AUTOMANAGED in (existing["metadata"].get("labels") or {})
+        if not managed or existing.get("spec") == wanted["spec"]:
+            return False  # one without the label belongs to whoever took it away
         existing["spec"] = wanted["spec"]
         return True
 

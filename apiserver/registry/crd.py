@@ -115,6 +115,12 @@ class CustomResources:
         definition = await self._accept_names(definition)
         if not _is_true(definition, "NamesAccepted") and not _is_true(definition, "Established"):
             return
+        if not _is_true(definition, "Established") and definition_rules.invalid_bundle(definition):
+            if _condition(definition, "Established").get("reason") != "InvalidCABundle":
+                told = ("InvalidCABundle", "The conversion webhook CABundle is invalid")
+                _set_condition(definition, self._clock, "Established", "False", *told)
+                await self._write(definition)
+            return
         await self._serve_definition(name, definition)
         if _is_true(definition, "NamesAccepted") and not _is_true(definition, "Established"):
             _set_condition(

@@ -359,3 +359,40 @@ async def test_without_a_webhook_only_what_both_schemas_know_goes_over(api: Api)
     body = {"kind": "Order", "apiVersion": f"{GROUP}/v2", "metadata": {"name": "b"}, "spec": {"both": "x", "own2": "y"}}
     assert (await api.post(V2, body)).code == 201
     assert (await api.get(f"{V2}/b")).body["spec"] == {"both": "x"}
+
+
+async def test_a_definition_says_how_its_webhook_is_reached(api: Api, webhook: Webhook) -> None:
+    at = "spec.conversion.webhookClientConfig"
+
+    async def refused(client: Obj) -> list[tuple[str, str]]:
+        answer = await api.post(CRDS, definition(Webhook._conversion(client)))
+        assert answer.code == 422, answer.raw
+        return [(cause["field"], cause["message"]) for cause in answer.body["details"]["causes"]]
+
+    assert await refused({}) == [(at, "Required value: exactly one of url or service is required")]
+    form = "'https' is the only allowed URL scheme; desired format: https://host[/path]"
+    assert await refused({"url": "http://x/"}) == [(f"{at}.url", f'Invalid value: "http": {form}')]
+    service = {"namespace": "default", "name": "x", "path": "no"}
+    told = "Invalid value: \"no\": must start with a '/'"
+    assert (f"{at}.service.path", told) in await refused({"service": service})
+
+
+async def test_a_definition_with_a_torn_bundle_is_not_established(api: Api, webhook: Webhook) -> None:
+    made = definition(webhook.by_url)
+    made["spec"]["conversion"]["webhook"]["clientConfig"]["caBundle"] = "bm9uZQ=="
+    assert (await api.post(CRDS, made)).code == 201
+    path = f"{CRDS}/orders.{GROUP}"
+    async with asyncio.timeout(10):
+        while True:
+            found = (await api.get(path)).body
+            conditions = {each["type"]: each for each in found["status"].get("conditions") or ()}
+            if conditions.get("Established", {}).get("reason") == "InvalidCABundle":
+                break
+            await asyncio.sleep(0.02)
+    assert (await api.get(V2)).code == 404
+    client = {"clientConfig": {"caBundle": webhook.bundle}}
+    assert (await api.patch(path, {"spec": {"conversion": {"webhook": client}}})).code == 200
+    await served(api, V2)
+    spoilt = await api.patch(path, {"spec": {"conversion": {"webhook": {"clientConfig": {"caBundle": "bm9uZQ=="}}}}})
+    assert spoilt.code == 422
+    assert spoilt.message.endswith("unable to load root certificates: unable to parse bytes as PEM block")

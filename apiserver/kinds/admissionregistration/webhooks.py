@@ -151,7 +151,9 @@ def _url(text: str, path: str) -> list[FieldError]:
 
 
 def _service(service: Obj, path: str) -> list[FieldError]:
-    errors = [field.required(f"{path}.{name}") for name in ("name", "namespace") if not service.get(name)]
+    # The original takes one for the other here: what is missing is told at the other's path.
+    swapped = (("name", "namespace"), ("namespace", "name"))
+    errors = [field.required(f"{path}.{told}") for told, name in swapped if not service.get(name)]
     port, url_path, at = service.get("port") or 0, service.get("path"), path + ".path"
     if texts := names.port_number(port):
         errors.append(field.invalid(path + ".port", port, "port is not valid: " + ", ".join(texts)))

@@ -10,8 +10,9 @@ from typing import Any
 
 from apimachinery import field
 from apimachinery.field import FieldError
-from apiserver.kinds.apiextensions import schema_rules
-from apiserver.validation import names
+from apiserver.kinds.admissionregistration import webhooks
+from apiserver.kinds.apiextensions import drawn, schema_rules
+from apiserver.validation import bundles, names
 from openapi.structural import Structural
 
 Obj = dict[str, Any]
@@ -61,7 +62,8 @@ def validate_update(obj: Obj, old: Obj) -> Errors:
     require_schema = all(
         (version.get("schema") or {}).get("openAPIV3Schema") for version in old_spec.get("versions") or ()
     )
-    errors = _validate_spec(spec, old_spec, require_schema=require_schema)
+    check_bundle = condition(old, "Established").get("status") == "True" and not invalid_bundle(old)
+    errors = _validate_spec(spec, old_spec, require_schema=require_schema, check_bundle=check_bundle)
     if condition(old, "Established").get("status") == "True":
         errors += _immutable(spec.get("scope"), old_spec.get("scope"), "spec.scope")
         errors += _immutable(spec["names"].get("kind"), old_spec["names"].get("kind"), "spec.names.kind")
@@ -94,7 +96,7 @@ def _validate_name(obj: Obj) -> Errors:
     return []
 
 
-def _validate_spec(original: Obj, old: Obj, *, require_schema: bool) -> Errors:
+def _validate_spec(original: Obj, old: Obj, *, require_schema: bool, check_bundle: bool = False) -> Errors:
     spec = hoisted(original)
     errors = _validate_group_and_scope(spec)
     versions = spec["versions"]
@@ -130,7 +132,7 @@ def _validate_spec(original: Obj, old: Obj, *, require_schema: bool) -> Errors:
             )
         else:
             errors += _validate_selectable(spec["selectableFields"], schema, "spec.selectableFields")
-    errors += _validate_conversion(spec)
+    errors += _validate_conversion(spec, check_bundle=check_bundle)
     return errors
 
 
@@ -154,31 +156,16 @@ def _validate_group_and_scope(spec: Obj) -> Errors:
 def _validate_version_set(spec: Obj, versions: list[Obj]) -> Errors:
     errors = []
     named = [version.get("name", "") for version in versions]
-    drawn = [_internal_version(version) for version in versions]
+    shown = drawn.versions(versions)
     if len(set(named)) != len(named):
-        errors.append(field.invalid("spec.versions", drawn, "must contain unique version names"))
+        errors.append(field.invalid("spec.versions", shown, "must contain unique version names"))
     if sum(bool(version.get("storage")) for version in versions) != 1:
-        errors.append(field.invalid("spec.versions", drawn, "must have exactly one version marked as storage version"))
+        errors.append(field.invalid("spec.versions", shown, "must have exactly one version marked as storage version"))
     first = spec.get("version", "")
     problems = names.dns1035_label(first) if first else []
     if problems:
         errors.append(field.invalid("spec.version", first, ",".join(problems)))
     return errors
-
-
-def _internal_version(version: Obj) -> Obj:
-    """A version as the original's internal type prints."""
-    return {
-        "Name": version.get("name", ""),
-        "Served": bool(version.get("served")),
-        "Storage": bool(version.get("storage")),
-        "Deprecated": bool(version.get("deprecated")),
-        "DeprecationWarning": version.get("deprecationWarning"),
-        "Schema": version.get("schema"),
-        "Subresources": version.get("subresources"),
-        "AdditionalPrinterColumns": version.get("additionalPrinterColumns"),
-        "SelectableFields": version.get("selectableFields"),
-    }
 
 
 def _unchanged(spec: Obj, old: Obj) -> set[str]:
@@ -328,7 +315,7 @@ def _validate_selectable(found: list[Obj], schema: Obj | None, path: str) -> Err
     return errors
 
 
-def _validate_conversion(spec: Obj) -> Errors:
+def _validate_conversion(spec: Obj, *, check_bundle: bool) -> Errors:
     conversion = spec.get("conversion")
     if conversion is None:
         return []
@@ -349,9 +336,18 @@ def _validate_conversion(spec: Obj) -> Errors:
         return errors
     if client is None:
         errors.append(field.required(f"{path}.webhookClientConfig", "required when strategy is set to Webhook"))
-    elif (client.get("url") is None) == (client.get("service") is None):
-        errors.append(field.required(f"{path}.webhookClientConfig", "exactly one of url or service is required"))
+    else:
+        errors += webhooks.validate_client(client, f"{path}.webhookClientConfig")
+        bundle = client.get("caBundle") or ""
+        if check_bundle and (text := bundles.problem(bundle)):
+            errors.append(field.invalid(f"{path}.webhookClientConfig.caBundle", bundle, text))
     return errors + _validate_reviews(reviews, f"{path}.conversionReviewVersions")
+
+
+def invalid_bundle(obj: Obj) -> bool:
+    """Whether the conversion webhook's CA bundle is none."""
+    webhook = (obj["spec"].get("conversion") or {}).get("webhook") or {}
+    return bool(bundles.problem((webhook.get("clientConfig") or {}).get("caBundle") or ""))
 
 
 def _validate_reviews(versions: list[str], path: str) -> Errors:
