@@ -93,9 +93,8 @@ class Reviews:
         status: Obj = {"resourceRules": resource_rules, "nonResourceRules": path_rules, "incomplete": incomplete}
         if problems:
             status["evaluationError"] = aggregate(problems)
-        review["spec"] = {}
-        review["status"] = status
-        return review
+        # The original answers with a new object, which has neither metadata nor spec of what was asked.
+        return {**review, "metadata": {}, "spec": {}, "status": status}
 
 
 def _status(decision: Decision, problems: list[str]) -> Obj:
