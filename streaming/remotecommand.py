@@ -25,12 +25,20 @@ async def open_streams(session: Session, *, stdin: bool, stdout: bool, stderr: b
     return {channel: await session.open({"streamType": name}) for channel, name, on in wanted if on}
 
 
-async def translate(socket: WebSocket, session: Session, streams: Mapping[int, Stream]) -> None:
-    """Carry bytes both ways until the backend's outputs end or the client goes; then both are closed."""
+async def translate(
+    socket: WebSocket, session: Session, streams: Mapping[int, Stream], *, status_expected: bool
+) -> None:
+    """Carry bytes both ways until the backend's outputs end or the client goes; then both are closed.
+
+    status_expected: the backend tells how it ended, as exec does and attach does not. One that ends without that has been
+    cut off: the client's connection then ends without a goodbye, so that a command which nobody saw finish does not look
+    like one that succeeded.
+    """
+    told: set[int] = set()  # channels that carried something
     async with asyncio.TaskGroup() as group:
         upstream = group.create_task(_from_client(socket, streams), name="exec-input")
         outputs = [
-            group.create_task(_to_client(socket, channel, streams[channel]), name=f"exec-output-{channel}")
+            group.create_task(_to_client(socket, channel, streams[channel], told), name=f"exec-output-{channel}")
             for channel in (STDOUT, STDERR, ERROR)
             if channel in streams
         ]
@@ -41,18 +49,22 @@ async def translate(socket: WebSocket, session: Session, streams: Mapping[int, S
         for task in outputs:
             task.cancel()
     await session.close()
-    await socket.close()
+    if ERROR in told or not status_expected:
+        await socket.close()
+    else:
+        socket.abort()
 
 
 async def _all(tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.wait(tasks)
 
 
-async def _to_client(socket: WebSocket, channel: int, stream: Stream) -> None:
+async def _to_client(socket: WebSocket, channel: int, stream: Stream, told: set[int]) -> None:
     prefix = bytes([channel])
     try:
         while data := await stream.read():
             await socket.send(prefix + data)
+            told.add(channel)
     except ConnectionError:
         return
 

@@ -176,6 +176,7 @@ async def _ask(
 
 async def _translated(scope: Scope, request: Request, location: Location, target: str, flags: dict[str, bool]) -> Reply:
     backend = await _spdy(scope, location, target, remotecommand.SPDY_VERSIONS)
+    is_exec = request.info.subresource == "exec"
 
     async def run(http: BaseRequest) -> None:
         session = Session(backend, server=False)
@@ -186,13 +187,13 @@ async def _translated(scope: Scope, request: Request, location: Location, target
                 async with asyncio.TaskGroup() as group:
                     group.create_task(_run_session(session), name="exec-session")
                     streams = await remotecommand.open_streams(session, **flags)
-                    await remotecommand.translate(socket, session, streams)
+                    await remotecommand.translate(socket, session, streams, status_expected=is_exec)
             except* ConnectionError:
                 pass  # one side went away: that is how these end
             finally:
                 backend.close()
                 if socket is not None:
-                    await socket.close()
+                    socket.abort()  # no goodbye where the end was not reached: it would look like success
 
     return HijackReply(run)
 
