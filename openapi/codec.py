@@ -168,7 +168,11 @@ def pairs(parsed: Parsed) -> Any:
     if parsed.json is None:
         return parsed.obj
     text = parsed.json.decode("utf-8", "replace")
-    return json.loads(text, object_pairs_hook=Pairs, parse_float=Literal, parse_int=_integer)
+    return json.loads(text, object_pairs_hook=_pairs, parse_float=Literal, parse_int=_integer)
+
+
+def _pairs(items: list[tuple[str, Any]]) -> Pairs:
+    return Pairs(items)  # a call of Python's, not of C's: between calls the thread lets others run
 
 
 def _integer(text: str) -> Any:
