@@ -78,3 +78,11 @@ def not_decremented(new: Mapping[str, Any], old: Mapping[str, Any], name: str, p
     if before is None or (new.get(name) is not None and new[name] >= before):
         return []
     return [field.invalid(f"{path}.{name}", new.get(name) or 0, "cannot be decremented")]
+
+
+def drawn_rolling_update(rolling: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A rolling update of a Deployment or DaemonSet as the original's internal struct prints."""
+    if rolling is None:
+        return None
+    names = (("MaxUnavailable", "maxUnavailable"), ("MaxSurge", "maxSurge"))
+    return {shown: 0 if rolling.get(name) is None else rolling[name] for shown, name in names}

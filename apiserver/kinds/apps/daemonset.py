@@ -134,7 +134,7 @@ def _validate_strategy(strategy: Obj) -> list[FieldError]:
     if kind == "OnDelete":
         return []
     if kind != "RollingUpdate":
-        value = {"Type": kind, "RollingUpdate": rolling}
+        value = {"Type": kind, "RollingUpdate": numbers.drawn_rolling_update(rolling)}
         return [field.not_supported("spec.updateStrategy", value, ["RollingUpdate", "OnDelete"])]
     if rolling is None:
         return [field.required(path)]

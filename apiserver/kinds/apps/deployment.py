@@ -120,7 +120,7 @@ def _validate_strategy(strategy: Obj) -> list[FieldError]:
             return [field.forbidden(path, "may not be specified when strategy `type` is 'Recreate'")]
         return []
     if kind != "RollingUpdate":
-        value = {"Type": kind, "RollingUpdate": rolling}
+        value = {"Type": kind, "RollingUpdate": numbers.drawn_rolling_update(rolling)}
         return [field.not_supported("spec.strategy", value, ["Recreate", "RollingUpdate"])]
     if rolling is None:
         return [field.required(path, "this should be defaulted and never be nil")]

@@ -169,10 +169,9 @@ def _validate_strategy(update: Obj) -> list[FieldError]:
     if kind == "OnDelete":
         if rolling is None:
             return []
-        value = {"Partition": rolling.get("partition") or 0, "MaxUnavailable": rolling.get("maxUnavailable")}
-        return [field.invalid(path, value, "only allowed for updateStrategy 'RollingUpdate'")]
+        return [field.invalid(path, _drawn(rolling), "only allowed for updateStrategy 'RollingUpdate'")]
     if kind != "RollingUpdate":
-        value = {"Type": kind, "RollingUpdate": rolling}
+        value = {"Type": kind, "RollingUpdate": rolling and _drawn(rolling)}
         return [field.invalid("spec.updateStrategy", value, "must be 'RollingUpdate' or 'OnDelete'")]
     if rolling is None:
         return []
@@ -183,6 +182,11 @@ def _validate_strategy(update: Obj) -> list[FieldError]:
             errors.append(field.invalid(path + ".maxUnavailable", unavailable, "cannot be 0"))
         errors += numbers.at_most_100_percent(unavailable, path + ".maxUnavailable")
     return errors
+
+
+def _drawn(rolling: Obj) -> Obj:
+    """A RollingUpdateStatefulSetStrategy as the original prints it."""
+    return {"Partition": rolling.get("partition") or 0, "MaxUnavailable": rolling.get("maxUnavailable")}
 
 
 def _validate_status(status: Obj, old: Obj) -> list[FieldError]:

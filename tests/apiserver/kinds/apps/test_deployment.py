@@ -112,3 +112,11 @@ def test_status_is_its_own() -> None:
 
 def test_missing_selector() -> None:
     assert tester.create(changed(GOOD, {"spec.selector": GONE})).errors[0] == "spec.selector: Required value"
+
+
+def test_an_unknown_strategy_is_shown_as_the_original_draws_it() -> None:
+    odd = {"spec.strategy": {"type": "Odd", "rollingUpdate": {"maxSurge": "10%"}}}
+    assert tester.create(changed(GOOD, odd)).errors == [
+        'spec.strategy: Unsupported value: {"Type":"Odd","RollingUpdate":{"MaxUnavailable":0,"MaxSurge":"10%"}}: '
+        'supported values: "Recreate", "RollingUpdate"'
+    ]
