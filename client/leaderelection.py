@@ -49,6 +49,44 @@ class Config:
     retry_period: float = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What a component can be told of its election: the original's --leader-elect… flags."""
+
+    leader_elect: bool = True
+    """Whether to work only while holding the Lease, so that several replicas can run."""
+
+    leader_elect_lease_duration: float = 15.0
+    """Seconds that other replicas wait after the last renewal before they take over."""
+
+    leader_elect_renew_deadline: float = 10.0
+    """Seconds the leader tries to renew before it gives up."""
+
+    leader_elect_retry_period: float = 2.0
+    """Seconds between attempts to take or renew the Lease."""
+
+    leader_elect_identity: str = ""
+    """Who holds the Lease; host name and a random UUID when empty. A supervisor that never runs two replicas gives a
+    lasting one, so that a restarted replica need not wait for its predecessor's Lease to run out."""
+
+    leader_elect_resource_name: str = ""
+    """Name of the Lease."""
+
+    leader_elect_resource_namespace: str = "kube-system"
+    """Namespace of the Lease."""
+
+    def config(self) -> Config:
+        """As the elector takes it."""
+        return Config(
+            name=self.leader_elect_resource_name,
+            identity=self.leader_elect_identity or own_identity(),
+            namespace=self.leader_elect_resource_namespace,
+            lease_duration=self.leader_elect_lease_duration,
+            renew_deadline=self.leader_elect_renew_deadline,
+            retry_period=self.leader_elect_retry_period,
+        )
+
+
 def own_identity() -> str:
     """A name that no other process has: the host's and a random UUID, as the original makes it."""
     return f"{socket.gethostname()}_{uuid.uuid4()}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from apimachinery.clock import Clock, RealClock
+from client import leaderelection
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,27 +20,10 @@ class Config:
     use_service_account_credentials: bool = True
     """Whether each controller acts as its own service account in kube-system, with its own role, as kubeadm sets it."""
 
-    leader_elect: bool = True
-    """Whether to work only while holding the Lease, so that several replicas can run."""
-
-    leader_elect_lease_duration: float = 15.0
-    """Seconds that other replicas wait after the last renewal before they take over."""
-
-    leader_elect_renew_deadline: float = 10.0
-    """Seconds the leader tries to renew before it gives up."""
-
-    leader_elect_retry_period: float = 2.0
-    """Seconds between attempts to take or renew the Lease."""
-
-    leader_elect_identity: str = ""
-    """Who holds the Lease; host name and a random UUID when empty. A supervisor that never runs two replicas gives a
-    lasting one, so that a restarted replica need not wait for its predecessor's Lease to run out."""
-
-    leader_elect_resource_name: str = "kube-controller-manager"
-    """Name of the Lease."""
-
-    leader_elect_resource_namespace: str = "kube-system"
-    """Namespace of the Lease."""
+    election: leaderelection.Flags = field(
+        default_factory=lambda: leaderelection.Flags(leader_elect_resource_name="kube-controller-manager")
+    )
+    """The --leader-elect… flags."""
 
     bind_address: str = "127.0.0.1"
     """Address of the HTTPS endpoint for health and metrics; this machine only, since nobody else needs it by default."""

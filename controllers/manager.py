@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from client import kubeconfig, leaderelection
+from client import kubeconfig
 from client.api import Client
 from client.events import EventRecorder
 from client.informer import Informers
@@ -91,19 +91,11 @@ async def _lead(
     async def work() -> None:
         await run_controllers(config, client, bare, chosen, registry, ready)
 
-    if not config.leader_elect:
+    if not config.election.leader_elect:
         await work()
         return
-    lease = leaderelection.Config(
-        name=config.leader_elect_resource_name,
-        namespace=config.leader_elect_resource_namespace,
-        identity=config.leader_elect_identity or leaderelection.own_identity(),
-        lease_duration=config.leader_elect_lease_duration,
-        renew_deadline=config.leader_elect_renew_deadline,
-        retry_period=config.leader_elect_retry_period,
-    )
     async with EventRecorder(client, "kube-controller-manager", config.clock) as recorder:
-        elector = LeaderElector(client, lease, clock=config.clock, recorder=recorder)
+        elector = LeaderElector(client, config.election.config(), clock=config.clock, recorder=recorder)
         endpoint.add_check("leaderElection", elector.check)
         await elector.run(work)
 

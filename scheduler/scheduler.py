@@ -15,7 +15,7 @@ import numpy as np
 
 from apimachinery import meta, times
 from apimachinery.errors import ApiError, is_reason
-from client import leaderelection, resources
+from client import resources
 from client.api import Client, Unreachable
 from client.events import EventRecorder
 from client.informer import Informers
@@ -56,19 +56,11 @@ async def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
         await endpoint.start()
         try:
             scheduler = Scheduler(config, client, metrics)
-            if not config.leader_elect:
+            if not config.election.leader_elect:
                 await scheduler.run(ready)
                 return
-            lease = leaderelection.Config(
-                name=config.leader_elect_resource_name,
-                namespace=config.leader_elect_resource_namespace,
-                identity=config.leader_elect_identity or leaderelection.own_identity(),
-                lease_duration=config.leader_elect_lease_duration,
-                renew_deadline=config.leader_elect_renew_deadline,
-                retry_period=config.leader_elect_retry_period,
-            )
             async with EventRecorder(client, config.scheduler_name, config.clock) as recorder:
-                elector = LeaderElector(client, lease, clock=config.clock, recorder=recorder)
+                elector = LeaderElector(client, config.election.config(), clock=config.clock, recorder=recorder)
                 endpoint.add_check("leaderElection", elector.check)
                 await elector.run(lambda: scheduler.run(ready))
         finally:

@@ -57,8 +57,8 @@ class Option:
         return parse_value(self.type, value)
 
 
-def options_of(cls: type, prefix: tuple[str, ...] = ()) -> dict[str, Option]:
-    """A configuration class's options by flag name, in the order of its fields."""
+def options_of(cls: type, prefix: tuple[str, ...] = (), defaults: Any = None) -> dict[str, Option]:
+    """A configuration class's options by flag name, in the order of its fields. defaults: an instance to take them from."""
     hints = typing.get_type_hints(cls)
     found: dict[str, Option] = {}
     for field in dataclasses.fields(cls):
@@ -67,14 +67,17 @@ def options_of(cls: type, prefix: tuple[str, ...] = ()) -> dict[str, Option]:
             continue
         kind = _base_type(hints[field.name])
         path = (*prefix, field.name)
+        default = _default(field) if defaults is None else getattr(defaults, field.name)
         if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-            found |= options_of(kind, path)
+            nested = default if isinstance(default, kind) else None
+            found |= options_of(kind, path, nested)
             continue
-        default = field.default
-        if field.default_factory is not dataclasses.MISSING:
-            default = field.default_factory()
         found[flag] = Option(flag, path, kind, default, cls)
     return found
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def _base_type(hint: Any) -> Any:
@@ -229,13 +232,17 @@ def fill(cls: type, *layers: Mapping[str, Any]) -> Any:
 
 
 def _construct(cls: type, tree: dict[str, Any]) -> Any:
-    hints = typing.get_type_hints(cls)
-    arguments = {
-        name: _construct(_base_type(hints[name]), value)
-        if isinstance(value, dict) and dataclasses.is_dataclass(_base_type(hints[name]))
-        else value
-        for name, value in tree.items()
-    }
+    """An instance from values by field name; a nested configuration starts from its owner's default."""
+    arguments: dict[str, Any] = {}
+    for field in dataclasses.fields(cls):
+        if field.name not in tree:
+            continue
+        value = tree[field.name]
+        default = _default(field) if isinstance(value, dict) else None
+        if dataclasses.is_dataclass(default) and not isinstance(default, type):
+            told = _construct(type(default), value)
+            value = dataclasses.replace(default, **{name: getattr(told, name) for name in value})
+        arguments[field.name] = value
     return cls(**arguments)
 
 

@@ -23,6 +23,8 @@ _ATTRIBUTES = 4096  # kept questions: clients ask the same again and again, and 
 def attributes(request: Request) -> base.Attributes:
     """The request as authorisation sees it. Selectors that do not parse are as good as absent, as in the original."""
     info, user = request.info, request.user
+    if request.raw_query:
+        return _attributes(request)  # parsed anew for every request: nothing to find again
     key = (id(user), id(info))
     known = _known.get(key)
     if known is not None and known[0] is info and known[1].user is user:

@@ -92,3 +92,15 @@ def test_help_shows_type_default_and_the_comment_under_the_field() -> None:
     assert "--client-ca-file PATH\n        The CA." in text
     assert "--mode a|b" in text
     assert "internal" not in text
+
+
+@dataclass(frozen=True)
+class Outer:
+    inner: Inner = field(default_factory=lambda: Inner(Path("/default")))
+
+
+def test_a_nested_part_starts_from_its_owner_s_default() -> None:
+    known = options.options_of(Outer)
+    assert known["client-ca-file"].default == Path("/default")
+    assert options.fill(Outer) == Outer(Inner(Path("/default")))
+    assert options.fill(Outer, {"client-ca-file": Path("/other")}) == Outer(Inner(Path("/other")))
