@@ -76,7 +76,7 @@ class Nodes:
         self.allocatable: Ints = np.zeros((rows, len(BASE)), np.int64)
         self.requested: Ints = np.zeros((rows, len(BASE)), np.int64)
         self.nonzero: Ints = np.zeros((rows, 2), np.int64)
-        self.taint_sets: list[tuple[tuple[str, str, str], ...]] = [()]
+        self.taint_sets: list[list[Obj]] = [[]]  # distinct ones; few, as nodes come in groups
         self.taint_set: Ints = np.zeros(rows, np.int64)
         self.ports: list[Counter[HostPort]] = [Counter() for _ in range(rows)]
         self.pods: list[dict[str, PodInfo]] = [{} for _ in range(rows)]
@@ -165,7 +165,7 @@ class Nodes:
                         del self.images[name]
 
     def _taint_code(self, taints: Iterable[Obj]) -> int:
-        wanted = tuple((t.get("key", ""), t.get("value", ""), t.get("effect", "")) for t in taints)
+        wanted = [{name: t.get(name, "") for name in ("key", "value", "effect")} for t in taints]
         if wanted not in self.taint_sets:
             self.taint_sets.append(wanted)
         return self.taint_sets.index(wanted)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from apimachinery.nodes import tolerates
 from scheduler.framework import Cycle, Refusal
 from scheduler.nodes import Mask
-from scheduler.tolerations import tolerates
 
 REASON = "node(s) were unschedulable"
-TAINT = ("node.kubernetes.io/unschedulable", "", "NoSchedule")
+TAINT = {"key": "node.kubernetes.io/unschedulable", "value": "", "effect": "NoSchedule"}
 
 
 class NodeUnschedulable:

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from apimachinery import meta, selectors
+from apimachinery.nodes import untolerated
 from apimachinery.selectors import LabelSelector
 from scheduler.framework import MAX_SCORE, Cycle, Refusal, Rows, Scores
 from scheduler.nodes import ABSENT, Ints, Mask
 from scheduler.plugins import nodeaffinity
 from scheduler.podinfo import merged_selector
-from scheduler.tolerations import untolerated
 
 REASON = "node(s) didn't match pod topology spread constraints"
 REASON_LABEL = REASON + " (missing required label)"
@@ -133,9 +133,7 @@ class PodTopologySpread:
                 mask &= allowed
         if constraint.honor_taints:
             bad = [
-                code
-                for code, taints in enumerate(nodes.taint_sets)
-                if untolerated(taints, pod.tolerations, ("NoSchedule", "NoExecute")) is not None
+                code for code, taints in enumerate(nodes.taint_sets) if untolerated(taints, pod.tolerations) is not None
             ]
             mask &= ~np.isin(nodes.taint_set, bad)
         return mask

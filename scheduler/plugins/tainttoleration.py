@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from apimachinery.nodes import tolerates, untolerated
 from scheduler.framework import Cycle, Refusal, Rows, Scores, normalise
 from scheduler.nodes import Mask
-from scheduler.tolerations import tolerates, untolerated
 
 REASON = "node(s) had untolerated taint(s)"
 
@@ -24,7 +24,7 @@ class TaintToleration:
         bad = [
             code
             for code, taints in enumerate(nodes.taint_sets)
-            if taints and untolerated(taints, tolerations, ("NoSchedule", "NoExecute")) is not None
+            if taints and untolerated(taints, tolerations) is not None
         ]
         return [Refusal(rows & np.isin(nodes.taint_set, bad), REASON, resolvable=False)] if bad else []
 
@@ -33,7 +33,10 @@ class TaintToleration:
         tolerations = [t for t in cycle.pod.tolerations if t.get("effect") in (None, "", "PreferNoSchedule")]
         counts = np.array(
             [
-                sum(t[2] == "PreferNoSchedule" and not any(tolerates(own, t) for own in tolerations) for t in taints)
+                sum(
+                    t["effect"] == "PreferNoSchedule" and not any(tolerates(own, t) for own in tolerations)
+                    for t in taints
+                )
                 for taints in nodes.taint_sets
             ],
             float,
