@@ -155,6 +155,18 @@ async def plain(
         return Reply(502, _REDIRECTED, "text/plain; charset=utf-8")
     returned = edit([(name, value) for name, value in answer.headers.items() if name.lower() not in _NOT_RETURNED])
 
+    content_type = answer.headers.get("Content-Type", "")
+    length = answer.headers.get("Content-Length", "")
+    if request.method == "HEAD" or answer.status in (204, 304) or (length.isdigit() and int(length) <= _PIECE):
+        try:
+            async with answer:
+                return Reply(answer.status, await answer.read(), content_type, returned)
+        except aiohttp.ClientError as error:
+            raise unreachable(error) from error
+        finally:
+            if close:
+                await client.close()
+
     async def produce(stream: Stream) -> None:
         try:
             async with answer:
@@ -166,7 +178,7 @@ async def plain(
             if close:
                 await client.close()
 
-    return StreamReply(produce, answer.status, answer.headers.get("Content-Type", ""), returned)
+    return StreamReply(produce, answer.status, content_type, returned)
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:

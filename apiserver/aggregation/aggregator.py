@@ -42,6 +42,8 @@ GROUP, PLURAL = api_services.GROUP, "apiservices"
 RESYNC_SECONDS = 30.0
 _RETRY_SECONDS = 1.0
 _NEVER = 86400.0
+_RETIRED_SECONDS = 300.0  # that requests over connections of an old set-up may still take
+_DIAL = "error dialing backend"
 _SET_HERE = ("audit-id", "x-forwarded-host", "x-forwarded-proto")
 _TOKEN = "!#$&'*+-.^_`|~"  # what the name of a header may hold unescaped, besides letters and digits
 
@@ -91,6 +93,8 @@ class Aggregator:
         self.remotes: dict[Key, Remote] = {}
         self._pending: dict[str, None] = {}
         self._custom_changed = True
+        self._group: asyncio.TaskGroup | None = None
+        self._retired: list[tuple[float, aiohttp.ClientSession]] = []  # when their last request began at the latest
         self._rescheduled = asyncio.Event()
         self._wake = asyncio.Event()
         reader.on_change(GROUP, PLURAL, lambda _, name: self._notice(name))
@@ -131,6 +135,7 @@ class Aggregator:
         running: set[str] = set()
         self._wake.set()
         async with asyncio.TaskGroup() as group:
+            self._group = group
             group.create_task(self._resync())
             while True:
                 await self._wake.wait()
@@ -169,6 +174,8 @@ class Aggregator:
         while True:
             self._rescheduled.clear()
             now = self._clock.monotonic()
+            while self._retired and now - self._retired[0][0] > _RETIRED_SECONDS:
+                await self._retired.pop(0)[1].close()
             for remote in self.remotes.values():
                 if remote.due <= now:
                     remote.due = now + RESYNC_SECONDS
@@ -190,6 +197,8 @@ class Aggregator:
         """End all connections."""
         for remote in self.remotes.values():
             await remote.client.close()
+        for _, client in self._retired:
+            await client.close()
 
     # -- one APIService
 
@@ -216,14 +225,14 @@ class Aggregator:
         self._schedule(remote, finding)
         self._show()
         await self._write(service, finding)
-        await self._inquire(remote)
+        now = self._clock.monotonic()
+        if remote.available and now - remote.fetched >= documents.REFRESH_SECONDS and self._group is not None:
+            remote.fetched = now
+            # Not awaited: documents can be long in coming, and probes must go on meanwhile.
+            self._group.create_task(self._inquire(remote), name=f"documents of {name}")
 
     async def _inquire(self, remote: Remote) -> None:
-        """What a server that answers says of itself, now and then."""
-        now = self._clock.monotonic()
-        if not remote.available or now - remote.fetched < documents.REFRESH_SECONDS:
-            return
-        remote.fetched = now
+        """What a server that answers says of itself."""
         target = random.choice(remote.targets)
         found = await documents.fetch(remote.client, target, remote.spec, remote.documents, self._clock)
         if found != remote.documents and remote in self.remotes.values():
@@ -268,7 +277,7 @@ class Aggregator:
         for key in [key for key, remote in self.remotes.items() if remote.name == name]:
             remote = self.remotes.pop(key)
             self._show()
-            await remote.client.close()
+            self._retired.append((self._clock.monotonic(), remote.client))
 
     def _show(self) -> None:
         self._shown(
@@ -346,16 +355,21 @@ class Aggregator:
             *identity_headers(request.user),
         ]
 
-        def unreachable(error: Exception) -> ApiError:
+        def unreachable(error: Exception, what: str = "error trying to reach service") -> ApiError:
             text = outbound.words(error, target.server_name or target.host)
-            return errors.service_unavailable(f"error trying to reach service: {text}")
+            return errors.service_unavailable(f"{what}: {text}")
 
         own = {("audit-id", request.audit_id), ("cache-control", "no-cache, private")}
         parts = request.info.path.strip("/").split("/")
         hurried = not request.info.is_resource and len(parts) == 3  # discovery has to be quick
         try:
             if forward.wants_upgrade(request):
-                return await forward.upgraded(self._streams, request, target, rest, headers, unreachable=unreachable)
+                reply = await forward.upgraded(
+                    self._streams, request, target, rest, headers, unreachable=lambda error: unreachable(error, _DIAL)
+                )
+                if reply.status == 101 or reply.status >= 400:
+                    return reply
+                return _plain_error(503, f"invalid upgrade response: status code {reply.status}")
             answer = forward.plain(
                 request,
                 target,

@@ -142,6 +142,15 @@ class ConvertedCache:
         """The deleted object as it was kept: only its revision is of use."""
         return await self.base.delete(key, if_revision)
 
+    async def rehearse(self, obj: Obj) -> Obj:
+        """What a write of the object would answer: converted to what is stored and back, as a dry run has to."""
+        kind = self._kind
+        if kind.stored_as == self._version:
+            return obj
+        (stored,) = await kind.ask([obj], kind.stored_as)
+        (shown,) = await kind.ask([stored], self._version)
+        return shown
+
     async def _to_stored(self, body: bytes) -> bytes:
         kind = self._kind
         if kind.stored_as == self._version:
@@ -223,6 +232,10 @@ class ConvertedWatch:
         self._matches = matches
         self._noted: list[tuple[str, Entry | None, int, bool]] = []
         self._shown: dict[str, bool] = {}  # whether the client was last told that the object is there
+
+    @property
+    def beginning(self) -> bool:
+        return self.source is not None and self.source.beginning
 
     def note(self, kind: str, entry: Entry) -> bytes:
         """In place of a line: what is to become one."""

@@ -212,7 +212,7 @@ class Store:
             if write.dry_run:
                 if await self.cache.get(key) is not None:
                     raise KeyExists(key)
-                return Draft(obj)
+                return Draft(await self._rehearsed(obj))
             return await self._store(key, obj, 0)
         except KeyExists:
             raise await self._exists(key, obj) from None
@@ -355,7 +355,7 @@ class Store:
         if new == old and self._is_current(key, entry, new):
             return entry
         if write.dry_run:
-            return Draft(new)
+            return Draft(await self._rehearsed(new))
         return await self._store(key, new, entry.revision)
 
     def _check_changed(self, ctx: Ctx, new: Obj, old: Obj) -> None:
@@ -472,6 +472,10 @@ class Store:
         if if_revision:
             return await self.cache.update(key, version, body, if_revision, labels, fields, ttl=self.ttl)
         return await self.cache.create(key, version, body, labels, fields, ttl=self.ttl)
+
+    async def _rehearsed(self, obj: Obj) -> Obj:
+        """What would be answered if the object were stored."""
+        return await self.cache.rehearse(obj) if isinstance(self.cache, ConvertedCache) else obj
 
     def _is_current(self, key: str, entry: Entry, obj: Obj) -> bool:
         """Whether the object is stored as it would be now: else a write that changes nothing brings it up to date."""

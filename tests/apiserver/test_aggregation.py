@@ -62,6 +62,8 @@ class Extension:
         body = await request.read()
         self.seen.append({"method": request.method, "path": request.path_qs, "headers": request.headers, "body": body})
         last = request.path.rpartition("/")[2]
+        if last == "unchanged":
+            return web.Response(status=304, headers={"ETag": '"x"'})
         if last == "moved":
             return web.Response(status=302, headers={"Location": "https://192.0.2.1/"})
         if last == "upgrade":
@@ -154,6 +156,10 @@ async def test_requests_are_passed_on_as_the_user(api: Api, server_folder: Path)
         body = gzip.compress(b"{}" * 1000)
         assert (await api.ask("POST", path, body, headers={"Content-Encoding": "gzip"})).code == 200
         assert (ext.seen[-1]["body"], ext.seen[-1]["headers"]["Content-Encoding"]) == (body, "gzip")
+        unchanged = await api.get(f"{path}/unchanged")
+        assert (unchanged.code, unchanged.headers["ETag"], unchanged.raw) == (304, '"x"', b"")
+        assert "Transfer-Encoding" not in unchanged.headers
+        assert (await api.ask("HEAD", path)).code == 200
         moved = await api.get(f"{path}/moved")
         assert (moved.code, "Location" in moved.headers) == (502, False)
         assert moved.raw == b"the backend attempted to redirect this request, which is not permitted"

@@ -396,3 +396,32 @@ async def test_a_definition_with_a_torn_bundle_is_not_established(api: Api, webh
     spoilt = await api.patch(path, {"spec": {"conversion": {"webhook": {"clientConfig": {"caBundle": "bm9uZQ=="}}}}})
     assert spoilt.code == 422
     assert spoilt.message.endswith("unable to load root certificates: unable to parse bytes as PEM block")
+
+
+async def test_a_dry_run_asks_too(api: Api, webhook: Webhook) -> None:
+    await define(api, definition(webhook.by_url))
+    made = {"kind": "Order", "apiVersion": f"{GROUP}/v2", "metadata": {"name": "b"}, "spec": {"name": "two", "port": 8}}
+    rehearsed = await api.post(V2, made, dryRun="All")
+    assert (rehearsed.code, rehearsed.body["spec"], len(webhook.calls)) == (201, {"name": "two", "port": 8}, 2)
+    webhook.spoil = lambda a: a.pop("response")
+    refused = await api.post(V2, made, dryRun="All")
+    text = f"conversion webhook for {GROUP}/v2, Kind=Order failed: no response provided"
+    assert (refused.code, refused.message) == (500, text)
+
+
+async def test_validation_is_that_of_the_version_written(api: Api, webhook: Webhook) -> None:
+    made = definition(webhook.by_url)
+    properties = made["spec"]["versions"][1]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    properties["port"]["maximum"] = 100
+    properties["name"]["default"] = "unnamed"
+    await define(api, made)
+    body: Obj = {"kind": "Order", "apiVersion": f"{GROUP}/v2", "metadata": {"name": "b"}, "spec": {"port": 101}}
+    refused = await api.post(V2, body)
+    assert (refused.code, refused.body["details"]["causes"][0]["field"]) == (422, "spec.port")
+    body["spec"]["port"] = 99
+    assert (await api.post(V2, body)).body["spec"] == {"port": 99, "name": "unnamed"}
+    assert (await api.get(f"{V1}/b")).body["spec"] == {"host": "unnamed:99"}
+    strict = await api.post(V1, {**body, "apiVersion": f"{GROUP}/v1"}, fieldValidation="Strict")
+    assert (strict.code, 'unknown field "spec.port"' in strict.message) == (400, True)
+    await order(api, "big", "x:500")  # v1 does not know the limit
+    assert (await api.get(f"{V2}/big")).body["spec"]["port"] == 500
