@@ -29,7 +29,11 @@ from controllers.statefulset import StatefulSetController
 from controllers.tainteviction import TaintEvictionController
 from controllers.tokens import TokensController
 from controllers.ttlafterfinished import TtlAfterFinishedController
-from controllers.volumeprotection import ClaimProtectionController, VolumeProtectionController
+from controllers.volumeprotection import (
+    AttributesClassProtectionController,
+    ClaimProtectionController,
+    VolumeProtectionController,
+)
 
 CONTROLLERS: tuple[type[Controller], ...] = (
     NodeIpamController,
@@ -55,6 +59,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     DisruptionController,
     ClaimProtectionController,
     VolumeProtectionController,
+    AttributesClassProtectionController,
     ResourceQuotaController,
     ServiceCidrsController,
     SigningController,

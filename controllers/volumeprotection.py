@@ -1,4 +1,5 @@
-"""Keeps PersistentVolumeClaims and PersistentVolumes from going while they are in use, by a finalizer each."""
+"""Keeps PersistentVolumeClaims, PersistentVolumes and VolumeAttributesClasses from going while they are in use, by a finalizer
+each."""
 
 from __future__ import annotations
 
@@ -6,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from apimachinery import meta, pods
-from client.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from client.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, VOLUME_ATTRIBUTES_CLASSES
 from controllers.base import EVENTS_RULE, Controller, Result, Rule, copy, ignoring_absence
 
 Obj = dict[str, Any]
 
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER = "kubernetes.io/pv-protection"
+CLASS_FINALIZER = "kubernetes.io/vac-protection"
 
 
 def claims_of(pod: Obj) -> list[str]:
@@ -112,4 +114,58 @@ class VolumeProtectionController(Controller):
         changed = copy(volume)
         changed["metadata"]["finalizers"] = finalizers
         await ignoring_absence(self.client.update(PERSISTENT_VOLUMES, changed))
+        return None
+
+
+def classes_of(obj: Obj) -> list[str]:
+    """Names of the VolumeAttributesClasses that a claim asks for, has or is being changed to, or that a volume has."""
+    status = obj.get("status") or {}
+    named = [
+        (obj.get("spec") or {}).get("volumeAttributesClassName"),
+        status.get("currentVolumeAttributesClassName"),
+        (status.get("modifyVolumeStatus") or {}).get("targetVolumeAttributesClassName"),
+    ]
+    return sorted({name for name in named if name})
+
+
+class AttributesClassProtectionController(Controller):
+    name = "volumeattributesclass-protection-controller"
+    source = "volumeattributesclass-protection-controller"
+    rules: ClassVar[Sequence[Rule]] = (
+        Rule(("",), ("persistentvolumeclaims", "persistentvolumes"), ("get", "list", "watch")),
+        Rule(("storage.k8s.io",), ("volumeattributesclasses",), ("get", "list", "update", "watch")),
+        EVENTS_RULE,
+    )
+
+    def setup(self) -> None:
+        self._classes = self.watch_own(VOLUME_ATTRIBUTES_CLASSES)
+        self._users = [
+            self.watch(
+                resource, updated=self._user_changed, deleted=self._user_gone, indexers={"attributes": classes_of}
+            )
+            for resource in (PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES)
+        ]
+
+    def _user_changed(self, old: Obj, new: Obj) -> None:
+        for name in set(classes_of(old)) - set(classes_of(new)):
+            self.enqueue(name)
+
+    def _user_gone(self, obj: Obj) -> None:
+        for name in classes_of(obj):
+            self.enqueue(name)
+
+    async def reconcile(self, key: str) -> Result | None:
+        found = self._classes.get(key)
+        if found is None:
+            return None
+        held = meta.has_finalizer(found, CLASS_FINALIZER)
+        if meta.deleting(found) and held and not any(users.by_index("attributes", key) for users in self._users):
+            finalizers = meta.without_finalizer(found, CLASS_FINALIZER)
+        elif not meta.deleting(found) and not held:
+            finalizers = [*meta.finalizers(found), CLASS_FINALIZER]
+        else:
+            return None
+        changed = copy(found)
+        changed["metadata"]["finalizers"] = finalizers
+        await ignoring_absence(self.client.update(VOLUME_ATTRIBUTES_CLASSES, changed))
         return None

@@ -13,13 +13,16 @@ from client.resources import (
     PODS,
     REPLICA_SETS,
     RESOURCE_QUOTAS,
+    VOLUME_ATTRIBUTES_CLASSES,
 )
 from controllers import disruption
 from controllers.disruption import DisruptionController
 from controllers.resourcequota import ResourceQuotaController
 from controllers.volumeprotection import (
     CLAIM_FINALIZER,
+    CLASS_FINALIZER,
     VOLUME_FINALIZER,
+    AttributesClassProtectionController,
     ClaimProtectionController,
     VolumeProtectionController,
 )
@@ -137,3 +140,21 @@ async def test_a_bound_volume_stays(harness: Harness) -> None:
         PERSISTENT_VOLUMES, {**(harness.get(PERSISTENT_VOLUMES, "v", None) or {}), "status": {"phase": "Released"}}
     )
     await harness.until(lambda: harness.get(PERSISTENT_VOLUMES, "v", None) is None)
+
+
+async def test_attributes_of_a_claim_stay(harness: Harness) -> None:
+    harness.start(AttributesClassProtectionController)
+    await harness.client.create(VOLUME_ATTRIBUTES_CLASSES, {"metadata": {"name": "gold"}})
+
+    def gold() -> Obj | None:
+        return harness.get(VOLUME_ATTRIBUTES_CLASSES, "gold", None)
+
+    await harness.until(lambda: meta.has_finalizer(gold() or {"metadata": {}}, CLASS_FINALIZER))
+    claim = {"metadata": {"name": "c", "namespace": "default"}, "spec": {"volumeAttributesClassName": "gold"}}
+    await harness.client.create(PERSISTENT_VOLUME_CLAIMS, claim)
+    harness.api.put(PERSISTENT_VOLUMES, {"metadata": {"name": "v"}, "spec": {"volumeAttributesClassName": "gold"}})
+    await harness.client.delete(VOLUME_ATTRIBUTES_CLASSES, "gold")
+    harness.api.remove(PERSISTENT_VOLUMES, "v")
+    assert gold() is not None
+    harness.api.put(PERSISTENT_VOLUME_CLAIMS, {**claim, "spec": {"volumeAttributesClassName": "silver"}})
+    await harness.until(lambda: gold() is None)
