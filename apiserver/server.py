@@ -300,6 +300,14 @@ class ApiServer:
             return {(store.kind.group_resource,): float(len(store.cache)) for store in self.registry.stores.values()}
 
         text = "Number of stored objects at the time of last check split by kind."
+        self.info.metrics.add(
+            Gauge(
+                "aggregator_unavailable_apiservice",
+                "Gauge of APIServices which are marked as unavailable broken down by APIService name.",
+                ("name",),
+                lambda: {(r.name,): float(not r.available) for r in self.aggregator.remotes.values()},
+            )
+        )
         self.info.metrics.add(process_memory(), Gauge("apiserver_storage_objects", text, ("resource",), counts))
 
     # -- hooks
