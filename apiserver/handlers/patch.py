@@ -16,7 +16,7 @@ from apiserver.handlers import scope as scopes
 from apiserver.handlers.create import manager_of
 from apiserver.handlers.scope import Scope
 from apiserver.handlers.update import authorize_create
-from apiserver.patch import patcher
+from apiserver.patch import json_patch, patcher
 from apiserver.registry import metadata
 from apiserver.registry.kind import Obj
 from openapi import codec
@@ -44,6 +44,8 @@ async def patch(scope: Scope, request: Request) -> Reply:
     namespace = info.namespace if scope.namespaced else ""
 
     write = scope.write(request, options.as_kind(opts, "UpdateOptions"))
+    if patch_type == negotiate.JSON_PATCH:
+        write.size = json_patch.weight(raw)
 
     async def transform(live: Obj | None) -> Obj:
         return await offloop.run(write.size, lambda: changed(live))

@@ -49,6 +49,7 @@ def check(patch: Parsed) -> list[str]:
         raise errors.bad_request(
             f"error decoding patch: json: cannot unmarshal {kind} into Go value of type []handlers.jsonPatchOp"
         )
+    _bound(patch.obj)
     try:
         _, problems = _OPERATIONS.explain(codec.pairs(patch))
     except codec.DecodeError as error:
@@ -64,10 +65,7 @@ def apply(doc: Any, patch: Parsed, touched: set[int] | None = None) -> Any:
     operations = patch.obj if patch.obj is not None else []
     if not isinstance(operations, list) or not all(isinstance(operation, dict) for operation in operations):
         raise errors.bad_request("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
-    if len(operations) > MAX_OPERATIONS:
-        raise errors.too_large(
-            f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
-        )
+    _bound(operations)
     run = _Run(doc, set() if touched is None else touched)
     try:
         for operation in operations:
@@ -79,6 +77,19 @@ def apply(doc: Any, patch: Parsed, touched: set[int] | None = None) -> Any:
     if codec.encoded(run.doc) is None:
         raise errors.bad_request(_TOO_DEEP)
     return run.doc
+
+
+def _bound(operations: list[Any]) -> None:
+    if len(operations) > MAX_OPERATIONS:
+        raise errors.too_large(
+            f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
+        )
+
+
+def weight(raw: bytes) -> int:
+    """About how many bytes of work a patch is: each copy may double the object."""
+    copies = raw.count(b"copy")
+    return len(raw) if copies < 4 else max(len(raw), MAX_COPIED_BYTES)
 
 
 class _Run:

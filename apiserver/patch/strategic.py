@@ -6,7 +6,12 @@ texts are those of apimachinery/pkg/util/strategicpatch; an error without a stat
 
 from __future__ import annotations
 
+import bisect
+import heapq
+from collections.abc import Callable, Hashable
 from typing import Any
+
+import orjson
 
 from apimachinery import errors
 from apimachinery.errors import ApiError
@@ -135,10 +140,11 @@ def _retain_keys(original: Map, patch: Map) -> None:
     kept = patch.pop(RETAIN_KEYS)
     if not isinstance(kept, list):
         raise errors.bad_request(BAD_RETAIN_KEYS)
+    names = {name for name in kept if isinstance(name, str)}
     for key, value in patch.items():
-        if value is not None and not key.startswith((DELETE_LIST, ELEMENT_ORDER)) and key not in kept:
+        if value is not None and not key.startswith((DELETE_LIST, ELEMENT_ORDER)) and key not in names:
             raise errors.bad_request(BAD_RETAIN_KEYS)
-    for key in [key for key in original if key not in kept]:
+    for key in [key for key in original if key not in names]:
         del original[key]
 
 
@@ -243,7 +249,8 @@ def _merge_list(
     of_maps = _element_kind(original, patch) is dict
     if not of_maps:
         if deleting:
-            return [item for item in original if not any(_same(item, gone) for gone in patch)]
+            gone = set(map(_identity, patch))
+            return [item for item in original if _identity(item) not in gone]
         merged = _deduplicated([*original, *patch])
     else:
         if not merge_key:
@@ -270,6 +277,7 @@ def _element_kind(*lists: list[Any]) -> type:
 def _special_elements(original: list[Any], patch: list[Any], merge_key: str) -> tuple[list[Any], list[Any]]:
     """Carry out the directives among the patch's items: (what remains of the original, the patch's other items)."""
     rest = []
+    gone: set[Hashable] = set()
     replace = False
     for item in patch:
         if DIRECTIVE not in item:
@@ -279,37 +287,53 @@ def _special_elements(original: list[Any], patch: list[Any], merge_key: str) -> 
         if directive == "delete":
             if merge_key not in item:
                 raise _no_merge_key(item, merge_key)
-            original = [kept for kept in original if _position(kept, merge_key, item[merge_key]) is None]
+            gone.add(_identity(item[merge_key]))
         elif directive == "replace":
             replace = True
         elif directive == "merge":
             raise _fail("merging lists cannot yet be specified in the patch")
         else:
             raise _fail(f"unknown patch type: {gotext.string(directive)} in map: {gotext.value(item)}")
+    if gone:
+        original = [kept for kept in original if merge_key not in kept or _identity(kept[merge_key]) not in gone]
     return (rest, []) if replace else (original, rest)
 
 
-def _position(item: Any, merge_key: str, wanted: Any) -> int | None:
-    if not isinstance(item, dict):
-        raise _fail("value for key 0 is not a map")
-    return 0 if merge_key in item and _same(item[merge_key], wanted) else None
+def _identity(value: Any) -> Hashable:
+    """Equal for values that _same() holds to be the same."""
+    if isinstance(value, dict | list):
+        return (type(value), orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
+    return (type(value), value)
 
 
-def _find(items: list[Any], merge_key: str, wanted: Any) -> int:
-    for position, item in enumerate(items):
-        if not isinstance(item, dict):
-            raise _fail(f"value for key {position} is not a map")
-        if merge_key in item and _same(item[merge_key], wanted):
-            return position
-    return -1
+class _Places:
+    """Where in a list of maps the first item with some merge key is. Lists of tens of thousands need an index."""
+
+    def __init__(self, items: list[Any], merge_key: str) -> None:
+        self.places: dict[Hashable, int] = {}
+        self.odd: int | None = None  # the first item that is no map: nothing behind it is found
+        for position, item in enumerate(items):
+            if not isinstance(item, dict):
+                self.odd = position
+                break
+            if merge_key in item:
+                self.places.setdefault(_identity(item[merge_key]), position)
+
+    def find(self, wanted: Any) -> int:
+        position = self.places.get(_identity(wanted), -1)
+        if position < 0 and self.odd is not None:
+            raise _fail(f"value for key {self.odd} is not a map")
+        return position
 
 
 def _merge_items(original: list[Any], patch: list[Any], element: TypeInfo | None, merge_key: str) -> list[Any]:
+    places = _Places(original, merge_key)
     for item in patch:
         if merge_key not in item:
             raise _no_merge_key(item, merge_key)
-        position = _find(original, merge_key, item[merge_key])
+        position = places.find(item[merge_key])
         if position < 0:
+            places.places[_identity(item[merge_key])] = len(original)
             original.append(item)
         else:
             original[position] = _merge_map(original[position], dict(item), element)
@@ -318,16 +342,24 @@ def _merge_items(original: list[Any], patch: list[Any], element: TypeInfo | None
 
 def _deduplicated(items: list[Any]) -> list[Any]:
     """Without repeated scalars; the last item takes the place of a repeated one, as in the original."""
+    identities = [_identity(item) for item in items]
+    if len(set(identities)) == len(items):
+        return items
+    places: dict[Hashable, list[int]] = {}  # heaps
+    for position, identity in enumerate(identities):
+        places.setdefault(identity, []).append(position)
     last = len(items) - 1
     i = 0
     while i < last:
-        j = i + 1
-        while j <= last:
-            if _same(items[i], items[j]):
-                items[j] = items[last]
-                last -= 1
-                j -= 1
-            j += 1
+        heap = places[identities[i]]
+        while heap:
+            j = heapq.heappop(heap)
+            if j <= i or j > last:
+                continue
+            items[j], identities[j] = items[last], identities[last]
+            last -= 1
+            if j <= last:
+                heapq.heappush(places[identities[j]], j)
         i += 1
     return items[: last + 1]
 
@@ -339,15 +371,17 @@ def _partition(items: list[Any], by: list[Any], merge_key: str) -> tuple[list[An
     """(items that `by` names, items that only the server has)."""
     named: list[Any] = []
     others: list[Any] = []
+    known = set() if merge_key else set(map(_identity, by))
+    places = _Places(by, merge_key) if merge_key else None
     for item in items:
-        if not merge_key:
-            found = any(_same(item, other) for other in by)
+        if places is None:
+            found = _identity(item) in known
         else:
             if not isinstance(item, dict):
                 raise _bad_type(_MAP, item)
             if merge_key not in item:
                 raise _no_merge_key(item, merge_key)
-            found = _find(by, merge_key, item[merge_key]) >= 0
+            found = places.find(item[merge_key]) >= 0
         (named if found else others).append(item)
     return named, others
 
@@ -374,6 +408,7 @@ def _ordered(
     """Interleave: items of the patch in its order; a server item goes before one of the patch that it preceded before."""
     left = _sorted_by(server, server_order, merge_key, of_maps=of_maps)
     right = _sorted_by(patch, patch_order, merge_key, of_maps=of_maps)
+    rank = _ranks(server_order, merge_key, of_maps=of_maps)
     out = []
     i = j = 0
     while i < len(left) or j < len(right):
@@ -382,9 +417,7 @@ def _ordered(
         elif j >= len(right):
             take_left = True
         else:
-            before = _index(server_order, left[i], merge_key, of_maps=of_maps)
-            after = _index(server_order, right[j], merge_key, of_maps=of_maps)
-            take_left = 0 <= before < after
+            take_left = 0 <= rank(left[i]) < rank(right[j])
         if take_left:
             out.append(left[i])
             i += 1
@@ -403,28 +436,45 @@ def _sorted_by(items: list[Any], order: list[Any], merge_key: str, *, of_maps: b
             if merge_key not in item:
                 raise _no_merge_key(item, merge_key)
         items, deleted = _split_deletions(items)
-    ranked = [(_index(order, item, merge_key, of_maps=of_maps), item) for item in items]
-    if all(rank >= 0 for rank, _ in ranked):
-        ranked.sort(key=lambda pair: pair[0])
-    else:
-        _insertion_sort(ranked)
-    return [item for _, item in ranked] + deleted
+    rank = _ranks(order, merge_key, of_maps=of_maps)
+    ranked = [(rank(item), item) for item in items]
+    if all(place >= 0 for place, _ in ranked):
+        return [item for _, item in sorted(ranked, key=lambda pair: pair[0])] + deleted
+    return _insertion_sorted(ranked) + deleted
 
 
-def _insertion_sort(ranked: list[tuple[int, Any]]) -> None:
-    """The original's sort with its odd comparison: an item of unknown rank is less than any other."""
-    for i in range(1, len(ranked)):
-        j = i
-        while j > 0 and not (ranked[j][0] >= 0 and ranked[j - 1][0] >= 0 and ranked[j][0] >= ranked[j - 1][0]):
-            ranked[j], ranked[j - 1] = ranked[j - 1], ranked[j]
-            j -= 1
+def _insertion_sorted(ranked: list[tuple[int, Any]]) -> list[Any]:
+    """What the original's insertion sort makes of its odd comparison, in which an item of unknown rank is less than any other
+    and any other is less than it: the unknown go to the front, one before the other, and the known move to behind the last
+    known one that is not greater, past the unknown in between.
+    """
+    front: list[Any] = []  # what precedes the first known item, reversed
+    places: list[int] = []  # ranks of the known items, ascending
+    groups: list[list[Any]] = []  # each known item and the unknown ones behind it
+    for place, item in ranked:
+        if place < 0:
+            front.append(item)
+            continue
+        at = bisect.bisect_right(places, place)
+        places.insert(at, place)
+        if at:
+            before = groups[at - 1]
+            groups.insert(at, [item, *before[1:]])
+            del before[1:]
+        else:
+            groups.insert(0, [item, *reversed(front)])
+            front = []
+    return [*reversed(front), *(item for group in groups for item in group)]
 
 
-def _index(order: list[Any], item: Any, merge_key: str, *, of_maps: bool) -> int:
+def _ranks(order: list[Any], merge_key: str, *, of_maps: bool) -> Callable[[Any], int]:
+    """A function from an item to its first place in the order, -1 for one that has none."""
+    places: dict[Hashable, int] = {}
+    for position, other in enumerate(order):
+        if not of_maps:
+            places.setdefault(_identity(other), position)
+        elif isinstance(other, dict):
+            places.setdefault(_identity(other.get(merge_key)), position)
     if of_maps:
-        wanted = item.get(merge_key)
-        for position, other in enumerate(order):
-            if isinstance(other, dict) and _same(other.get(merge_key), wanted):
-                return position
-        return -1
-    return next((position for position, other in enumerate(order) if _same(other, item)), -1)
+        return lambda item: places.get(_identity(item.get(merge_key)), -1)
+    return lambda item: places.get(_identity(item), -1)
