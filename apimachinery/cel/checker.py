@@ -290,6 +290,7 @@ class _Checker:
 
     def struct(self, node: StructNode) -> Type:
         found = self.lookup(node, node.name)
+        node.constant = None  # the type is not the value
         if found is None:
             return self.undeclared(node.at, node.name)
         result = ERROR_TYPE

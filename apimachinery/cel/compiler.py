@@ -17,7 +17,7 @@ from typing import Any
 from apimachinery.cel import calls, loops, types, values
 from apimachinery.cel.access import index, optional_index, optional_select, present, select
 from apimachinery.cel.declarations import Functions
-from apimachinery.cel.errors import EvalError, ProgramError
+from apimachinery.cel.errors import FAILURES, EvalError, ProgramError
 from apimachinery.cel.frame import Closure, Compiled, Frame
 from apimachinery.cel.library import standard
 from apimachinery.cel.runtimecost import LIST, MAP, STRUCT, call_cost, ceil
@@ -98,6 +98,8 @@ class Compiler:
             return calls.dispatcher(self.functions[node.function], node.overloads, [node.args[0].type])(value)
         except EvalError as error:
             raise ProgramError(str(error)) from None
+        except FAILURES:
+            raise ProgramError("no such overload") from None
 
     # -- leaves
 
@@ -443,7 +445,7 @@ def _and(left: Closure, right: Closure, cost: int) -> Closure:
     def both(frame: Frame) -> bool:
         try:
             value = left(frame)
-        except EvalError:
+        except FAILURES:
             frame.cost += cost
             if _quiet(right, frame) is False:
                 return False
@@ -467,7 +469,7 @@ def _or(left: Closure, right: Closure, cost: int) -> Closure:
     def either(frame: Frame) -> bool:
         try:
             value = left(frame)
-        except EvalError:
+        except FAILURES:
             frame.cost += cost
             if _quiet(right, frame) is True:
                 return True
@@ -491,7 +493,7 @@ def _quiet(closure: Closure, frame: Frame) -> Any:
     """A side that can only save what the other one spoilt: its own error does not matter."""
     try:
         return closure(frame)
-    except EvalError:
+    except FAILURES:
         return None
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from apimachinery.cel import checker, estimate, literalchecks, macros, parser, types
 from apimachinery.cel.compiler import Compiler
 from apimachinery.cel.declarations import Functions, Overload, functions
-from apimachinery.cel.errors import CompileError, CostExceeded, EvalError, Issues
+from apimachinery.cel.errors import FAILURES, CompileError, CostExceeded, EvalError, Issues
 from apimachinery.cel.frame import Frame
 from apimachinery.cel.ranges import Range
 from apimachinery.cel.runtimecost import PER_CALL_LIMIT
@@ -167,8 +167,7 @@ class Program:
         except EvalError as error:
             error.cost = frame.cost
             raise
-        except TypeError as error:
-            # Data that are not of their declared type: an old object from before a schema changed.
+        except FAILURES as error:
             failure = EvalError("no such overload")
             failure.cost = frame.cost
             raise failure from error

@@ -26,6 +26,11 @@ class EvalError(CelError):
     cost = 0
 
 
+# What evaluating may raise. The others than EvalError come from data that are not of their declared type, such as null in a
+# list of strings or an old object from before its schema changed; they mean "no such overload".
+FAILURES = (EvalError, TypeError, AttributeError)
+
+
 class ProgramError(CelError):
     """A checked expression that cannot be made into a program: a constant part of it cannot be evaluated."""
 

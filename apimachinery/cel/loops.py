@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from apimachinery.cel import values
-from apimachinery.cel.errors import EvalError
+from apimachinery.cel.errors import FAILURES, EvalError
 from apimachinery.cel.frame import Closure, Compiled, Frame
 from apimachinery.cel.runtimecost import LIST, MAP
 from apimachinery.cel.syntax import Comprehension, Literal
@@ -100,7 +100,7 @@ def _quantifier(compiler: Compiler, node: Comprehension, rounds: Rounds) -> Clos
     cost += test + 1
 
     def loop(frame: Frame) -> bool:
-        failure: EvalError | None = None
+        failure: Exception | None = None
         decided = False
         for _ in rounds(frame):
             if decided:
@@ -109,7 +109,7 @@ def _quantifier(compiler: Compiler, node: Comprehension, rounds: Rounds) -> Clos
             frame.pay(cost)
             try:
                 value = predicate(frame)
-            except EvalError as error:
+            except FAILURES as error:
                 failure = failure or error
                 continue
             if value is decisive:

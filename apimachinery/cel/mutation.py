@@ -38,6 +38,9 @@ class Made(View):
     def __len__(self) -> int:
         return len(self.fields)
 
+    def __repr__(self) -> str:
+        return f"{self.cel_type.name}{self.fields}"
+
     def raw(self) -> Any:
         return {name: values.to_json(value) for name, value in self.fields.items()}
 

@@ -78,6 +78,7 @@ _PRODUCTS = {"*": "_*_", "/": "_/_", "%": "_%_"}
 _OPERATORS = frozenset({*_RELATIONS, *_SUMS, *_PRODUCTS, "&&", "||", "?"})
 _AFTER_MEMBER = _OPERATORS | {".", "["}
 _LITERALS = frozenset(["true", "false", "null", "NUM_FLOAT", "NUM_INT", "NUM_UINT", "STRING", "BYTES"])
+_SIGNED = ("NUM_INT", "NUM_FLOAT")
 
 
 class _Stop(Exception):
@@ -350,7 +351,7 @@ class _Parser:
         if kind == "." and self.peek() == "IDENTIFIER":
             self.advance()
             return self.name(".")
-        if kind in _LITERALS or kind == "-":
+        if kind in _LITERALS or (kind == "-" and self.peek() in _SIGNED):
             return self.literal()
         if kind == "(":
             self.advance()
@@ -363,10 +364,10 @@ class _Parser:
             return self.list_()
         if kind == "{":
             return self.map_()
-        if kind == ".":
+        if kind in (".", "-"):
             self.advance()
             shown = "" if self.token.kind == END else self.token.text
-            self.report(self.token.at, f"no viable alternative at input '.{shown}'")
+            self.report(self.token.at, f"no viable alternative at input '{kind}{shown}'")
             self.skip()
         else:
             self.sync(_PRIMARY)
