@@ -82,6 +82,10 @@ class Converter:
         """The objects, kind and apiVersion included, in the version; those that are in it already as they are."""
         wanted = gvk.api_version(self._group, target)
         asked = [obj for obj in objects if obj["apiVersion"] != wanted]
+        for obj in asked:
+            if gvk.split_api_version(obj["apiVersion"])[1] not in self._schemas:
+                text = f"request to convert CR from an invalid group/version: {obj['apiVersion']}"
+                raise metadata.plain_failure(text)
         answers: list[Obj] = []
         for start in range(0, len(asked), _BATCH):
             answers += await self._ask(asked[start : start + _BATCH], target, wanted)

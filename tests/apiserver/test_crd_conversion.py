@@ -320,6 +320,7 @@ async def test_a_webhook_that_cannot_be_reached(api: Api, webhook: Webhook) -> N
 async def test_the_storage_version_can_change(api: Api, webhook: Webhook) -> None:
     await define(api, definition(webhook.by_url))
     await order(api, "a", "one:80")
+    await order(api, "c", "three:3")
     before = (await api.get(f"/apis/{GROUP}/v1")).body["resources"][0]["storageVersionHash"]
     stored = (await api.get(f"{CRDS}/orders.{GROUP}")).body
     stored["spec"] = {**stored["spec"], "versions": definition(webhook.by_url, storage="v2")["spec"]["versions"]}
@@ -334,6 +335,11 @@ async def test_the_storage_version_can_change(api: Api, webhook: Webhook) -> Non
     old = (await api.get(f"{V1}/a")).body
     assert old["spec"] == {"host": "one:80"}
     assert (await api.get(f"{V2}/a")).body["spec"] == {"name": "one", "port": 80}
+    await order(api, "b", "two:2")  # stored as v2 from now on
+    both = (await api.get(V1)).body["items"]
+    assert [item["spec"]["host"] for item in both] == ["one:80", "two:2", "three:3"]
+    both = (await api.get(V2)).body["items"]
+    assert [item["spec"]["port"] for item in both] == [80, 2, 3]
     # A write that changes nothing moves the object to the new version, once.
     moved = await api.put(f"{V1}/a", old)
     assert moved.body["metadata"]["resourceVersion"] != old["metadata"]["resourceVersion"]
