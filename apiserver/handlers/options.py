@@ -112,6 +112,12 @@ async def delete_options(request: Request) -> Obj:
     else:
         options = _delete_query(request.query)
     options["kind"], options["apiVersion"] = "DeleteOptions", "meta.k8s.io/v1"
+    check_delete(options)
+    return options
+
+
+def check_delete(options: Obj) -> None:
+    """422 for DeleteOptions that contradict themselves or say what does not exist."""
     found: list[FieldError] = []
     policy = options.get("propagationPolicy")
     if options.get("orphanDependents") is not None and policy is not None:
@@ -121,7 +127,6 @@ async def delete_options(request: Request) -> Obj:
         found.append(field.not_supported("propagationPolicy", policy, ["Foreground", "Background", "Orphan", "nil"]))
     found += _dry_run(options.get("dryRun") or [])
     _refuse("DeleteOptions", found)
-    return options
 
 
 def _delete_query(query: Query) -> Obj:

@@ -277,6 +277,10 @@ async def test_binding_puts_a_pod_on_a_node_once(api: Api) -> None:
     await account(api)
     await pod(api, "p")
     binding = {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n1"}}
+    for key in ("uid", "resourceVersion"):
+        other = {**binding, "metadata": {"name": "p", key: "1"}}
+        refused = await api.post(f"{PODS}/p/binding", other)
+        assert (refused.code, refused.body["details"]["kind"]) == (409, "pods")
     assert (await api.post(f"{PODS}/p/binding", binding)).code == 201
     bound = (await api.get(f"{PODS}/p")).body
     assert bound["spec"]["nodeName"] == "n1"
@@ -299,6 +303,8 @@ async def test_evictions_spend_the_budget(api: Api) -> None:
         await api.patch(f"{PODS}/{name}/status", running, STRATEGIC)
     refused = await api.post(f"{PODS}/p/eviction", {"metadata": {"name": "p"}})
     assert (refused.code, refused.headers["Retry-After"]) == (429, "10")
+    odd = {"metadata": {"name": "p"}, "deleteOptions": {"dryRun": ["Some"]}}
+    assert (await api.post(f"{PODS}/p/eviction", odd)).code == 422
     status = {
         "observedGeneration": 1,
         "disruptionsAllowed": 1,

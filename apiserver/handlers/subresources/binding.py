@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from apimachinery import errors
-from apimachinery.errors import ApiError
 from apimachinery.field import FieldError
 from apiserver.filters.base import Request
 from apiserver.handlers.scope import Expected, Scope
@@ -18,7 +17,7 @@ _EXPECTED = Expected("Binding", "", "v1")
 
 async def bind(scope: Scope, request: Request) -> Reply:
     """201 once the pod's spec.nodeName is set; 409 when it has a node, is gated or is being deleted."""
-    posted = await body.read(scope, request, _EXPECTED)
+    posted = await body.read(scope, request, _EXPECTED, preconditions=bool(request.info.name))
     meta = posted.obj["metadata"]
     name = request.info.name or meta.get("name") or ""
     if meta.get("name") != name:
@@ -44,14 +43,15 @@ def _aggregate(found: list[FieldError]) -> str:
 def _assign(scope: Scope, pod: Obj, binding: Obj) -> Obj:
     meta, wanted = pod["metadata"], binding["metadata"]
     name = meta["name"]
-    for key in ("uid", "resourceVersion"):
+    for key, shown in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
         if wanted.get(key) and wanted[key] != meta.get(key):
-            raise _conflict(
-                name, f"the {key} in the binding ({wanted[key]}) does not match the pod's ({meta.get(key)})"
+            raise errors.conflict(
+                "",
+                "pods",
+                name,
+                f"StorageError: invalid object, Code: 4, Key: /registry/pods/{meta['namespace']}/{name}, "
+                f"ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: {shown} in precondition: {wanted[key]}, "
+                f"{shown} in object meta: {meta.get(key)}",
             )
     pod_binding.bind(pod, binding, scope.server.clock)
     return pod
-
-
-def _conflict(name: str, text: str) -> ApiError:
-    return errors.conflict("", "pods/binding", name, text)

@@ -25,15 +25,21 @@ class Posted:
     options: Obj
 
 
-async def read(scope: Scope, request: Request, expected: Expected, *, schema: str = "") -> Posted:
-    """Decode the body of a POST to a subresource. schema: the type's name when it is not <apiVersion>/<kind>."""
+async def read(
+    scope: Scope, request: Request, expected: Expected, *, schema: str = "", preconditions: bool = False
+) -> Posted:
+    """Decode the body of a POST to a subresource. schema: the type's name when it is not <apiVersion>/<kind>.
+
+    preconditions: its uid is that of the object which it is about, and stays.
+    """
     form = scope.wanted(request)
     media_type = negotiate.input_type(request)
     raw = await request.read()
     opts = options.create_options(request.query)
     info = schemas.load().type(schema or f"{expected.api_version}/{expected.kind}")
     obj = decode_body(info, raw, media_type, expected, opts, request.warnings)
-    metadata.wipe_system_fields(obj["metadata"])
+    if not preconditions:
+        metadata.wipe_system_fields(obj["metadata"])
     metadata.match_namespace(obj["metadata"], request.info.namespace)
     return Posted(obj, form, opts)
 

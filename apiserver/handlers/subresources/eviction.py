@@ -8,6 +8,7 @@ from __future__ import annotations
 from apimachinery import errors, pods, selectors, times
 from apimachinery.errors import ApiError
 from apiserver.filters.base import Request
+from apiserver.handlers import options
 from apiserver.handlers.scope import Expected, Scope
 from apiserver.handlers.subresources import body
 from apiserver.registry.kind import Obj
@@ -30,6 +31,7 @@ async def evict(scope: Scope, request: Request) -> Reply:
     pod = scope.store.decode(await scope.store.get(namespace, name))
     eviction = await body.admit(scope, request, posted, name)
     deletion = {**(eviction.get("deleteOptions") or {})}
+    options.check_delete(deletion)
     dry_run = bool(posted.options.get("dryRun") or deletion.get("dryRun"))
     if not _needs_no_budget(pod):
         await _charge(scope, pod, dry_run)
