@@ -154,8 +154,9 @@ class Discovery:
         return self._reply(request, document)
 
     def group_paths(self) -> Iterable[str]:
-        """The paths of all groups, and of the versions that this server answers."""
+        """The paths of all groups and versions."""
         yield from dict.fromkeys(f"/apis/{group}" for group, _ in self.external if group not in self.groups)
+        yield from (f"/apis/{group}/{version}" for group, version in self.external)
         for group in self.groups.values():
             if group.name:
                 yield f"/apis/{group.name}"

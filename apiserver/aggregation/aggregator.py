@@ -92,6 +92,7 @@ class Aggregator:
         self._stated = tuple(name.lower() for name in identity_headers)
         self.remotes: dict[Key, Remote] = {}
         self._pending: dict[str, None] = {}
+        self._slices: dict[tuple[str, str], None] = {}
         self._custom_changed = True
         self._group: asyncio.TaskGroup | None = None
         self._retired: list[tuple[float, aiohttp.ClientSession]] = []  # when their last request began at the latest
@@ -99,9 +100,7 @@ class Aggregator:
         self._wake = asyncio.Event()
         reader.on_change(GROUP, PLURAL, lambda _, name: self._notice(name))
         reader.on_change("", "services", self._service_changed)
-        reader.on_change(
-            "discovery.k8s.io", "endpointslices", lambda namespace, _: self._service_changed(namespace, "")
-        )
+        reader.on_change("discovery.k8s.io", "endpointslices", self._slice_changed)
 
     # -- what changed
 
@@ -114,6 +113,18 @@ class Aggregator:
             service = remote.spec["service"]
             if service["namespace"] == namespace and name in ("", service["name"]):
                 self._notice(remote.name)
+
+    def _slice_changed(self, namespace: str | None, name: str) -> None:
+        if any(remote.spec["service"]["namespace"] == namespace for remote in self.remotes.values()):
+            self._slices[namespace or "", name] = None
+            self._wake.set()
+
+    async def _whose(self, namespace: str, name: str) -> None:
+        """Notice the APIServices whose service an endpoint slice belongs to; of one that is gone, all that it may have been."""
+        found = await self._reader.get("discovery.k8s.io", "endpointslices", namespace, name)
+        labels = found["metadata"].get("labels") or {} if found is not None else None
+        if labels is None or "kubernetes.io/service-name" in labels:
+            self._service_changed(namespace, labels["kubernetes.io/service-name"] if labels else "")
 
     def custom_changed(self) -> None:
         """Custom resources were added or removed."""
@@ -143,6 +154,10 @@ class Aggregator:
                 if self._custom_changed:
                     self._custom_changed = False
                     await self._guarded("", self._register_custom())
+                while self._slices:
+                    place = next(iter(self._slices))
+                    del self._slices[place]
+                    await self._whose(*place)
                 for name in [name for name in self._pending if name not in running]:
                     del self._pending[name]
                     running.add(name)
