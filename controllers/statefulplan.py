@@ -250,7 +250,8 @@ def _roll(result: Plan, stateful_set: Obj, ordered: Sequence[Obj], revisions: Re
 
 def count(stateful_set: Obj, owned: Iterable[Obj], revisions: Revisions, now: float) -> Obj:
     """The status, with the rollout declared complete when it is."""
-    status: Obj = {"observedGeneration": meta.generation(stateful_set)}
+    collisions = (stateful_set.get("status") or {}).get("collisionCount") or 0
+    status: Obj = {"observedGeneration": meta.generation(stateful_set), "collisionCount": collisions}
     counts = dict.fromkeys(("replicas", "readyReplicas", "availableReplicas", "currentReplicas", "updatedReplicas"), 0)
     for pod in owned:
         if not pods.phase(pod):
