@@ -114,6 +114,8 @@ def words(error: Exception, server_name: str) -> str:
         return "EOF"
     if isinstance(error, asyncio.IncompleteReadError | aiohttp.ClientPayloadError):
         return "unexpected EOF"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "net/http: HTTP/1.x transport connection broken: malformed HTTP response"
     return str(error) or type(error).__name__
 
 
