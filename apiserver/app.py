@@ -38,7 +38,7 @@ FILTERS: tuple[tuple[str, str], ...] = (
     ("deadline", "before anything that may wait"),
     ("authn", "before all that ask who it is"),
     ("impersonation", "after authn and before all that judge the user: they judge the impersonated one"),
-    ("inflight", "after impersonation: shares are the effective user's; before authz, which costs work"),
+    ("fairness", "after impersonation: shares are the effective user's; before authz, which costs work"),
     ("authz", "last: nothing but the handler comes after it"),
 )
 

@@ -49,9 +49,11 @@ class Config:
     request_timeout: float = 60
     # Seconds a request may take that is no watch and opens no connection.
     max_requests_inflight: int = 400
-    # Reads under way at once; more are answered 429. 0: no limit.
+    # Reads under way at once. With priority and fairness, the sum of this and the next is what levels share.
     max_mutating_requests_inflight: int = 200
-    # Writes under way at once.
+    # Writes under way at once. Without priority and fairness more are answered 429, and 0 is no limit.
+    enable_priority_and_fairness: bool = True
+    # Requests get their share by FlowSchemas and PriorityLevelConfigurations, and wait in fair queues.
     min_request_timeout: int = 1800
     # Seconds after which a watch without timeoutSeconds ends at the earliest (at random up to twice this).
     history: float = 300

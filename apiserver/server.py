@@ -35,9 +35,14 @@ from apiserver.filters.authz import AuthorizationFilter
 from apiserver.filters.base import Filter
 from apiserver.filters.deadline import Deadline
 from apiserver.filters.errors import Errors
+from apiserver.filters.fairness import PriorityAndFairness
 from apiserver.filters.impersonation import ImpersonationFilter
 from apiserver.filters.inflight import InFlight
 from apiserver.filters.metrics import RequestMetrics
+from apiserver.flowcontrol import dumps
+from apiserver.flowcontrol import metrics as fairness_metrics
+from apiserver.flowcontrol.controller import Fairness
+from apiserver.flowcontrol.resources import StoredResources
 from apiserver.handlers.scope import Scope
 from apiserver.kubelet import Kubelets
 from apiserver.openapi_docs import OpenApiDocs
@@ -61,6 +66,8 @@ from serving.metrics import Gauge, process_memory
 log = logging.getLogger(__name__)
 
 _RESTART_SECONDS = 1.0
+_PATIENCE = 4  # a request may wait in line for that fraction of the request timeout,
+_LONGEST_PATIENCE = 60.0  # and no longer
 
 Hook = tuple[str, Callable[[], Awaitable[None]]]
 
@@ -97,6 +104,7 @@ class ApiServer:
         self.environment = Environment(clock, self.reader, self.admission, self.services)
         self.registry = Registry(self.caches, self.environment)
         self.discovery = discovery.Discovery(self._address)
+        self.fairness = self._fairness()
         self.app = App(clock)
         self.columns = ColumnDefinitions(_documented)
         self.server = Server(
@@ -272,10 +280,37 @@ class ApiServer:
             "deadline": deadline,
             "authn": AuthenticationFilter(self.authentication),
             "impersonation": ImpersonationFilter(self.authorization),
-            "inflight": InFlight(config.max_requests_inflight, config.max_mutating_requests_inflight),
+            "fairness": self._limits(),
             "authz": AuthorizationFilter(self.authorization),
         }
         return [built[name] for name, _ in FILTERS]
+
+    def _fairness(self) -> Fairness | None:
+        config = self.config
+        if not config.enable_priority_and_fairness:
+            return None
+        total = config.max_requests_inflight + config.max_mutating_requests_inflight
+        if total <= 0:
+            raise ValueError(
+                "--max-requests-inflight and --max-mutating-requests-inflight are both zero: nothing may run"
+            )
+        return Fairness(
+            self.reader,
+            self.clock,
+            total,
+            StoredResources(self.registry, self.clock),
+            patience=min(config.request_timeout / _PATIENCE, _LONGEST_PATIENCE),
+            apply=self.writer.apply,
+        )
+
+    def _limits(self) -> Filter:
+        config, fairness = self.config, self.fairness
+        if fairness is None:
+            return InFlight(config.max_requests_inflight, config.max_mutating_requests_inflight, self.info.metrics)
+        self.background["priority-and-fairness"] = fairness.run
+        fairness_metrics.register(self.info.metrics, lambda: fairness.levels.values(), lambda: fairness.fair_fraction)
+        self.app.add_prefix(dumps.PREFIX, dumps.handler(fairness))
+        return PriorityAndFairness(fairness, self.info.metrics)
 
     def _address(self) -> str:
         config = self.config
@@ -321,13 +356,15 @@ class ApiServer:
 
     def _hooks(self) -> list[Hook]:
         config, access = self.config, Access(self.reader, self.writer, self.clock)
+        self.background["flow-control-objects"] = lambda: flow_control.keep(access)
         address = kubernetes_service.reachable_address(config.advertise_address, config.bind_address)
         ranges = service_ips.cidrs(config.service_cluster_ip_range)
         place = kubernetes_service.Place(address, self.port, ranges)
         return [
             ("start-system-namespaces-controller", lambda: namespaces.reconcile(access)),
             ("scheduling/bootstrap-system-priority-classes", lambda: priority_classes.reconcile(access)),
-            ("priority-and-fairness-config-producer", lambda: flow_control.reconcile(access, self.writer.apply)),
+            ("priority-and-fairness-config-producer", lambda: flow_control.reconcile(access)),
+            *([("priority-and-fairness-config-consumer", self.fairness.sync)] if self.fairness else []),
             ("kube-apiserver-autoregistration", lambda: api_services.reconcile(access, self.discovery)),
             ("rbac/bootstrap-roles", lambda: rbac.reconcile(self.reader, self.writer)),
             (

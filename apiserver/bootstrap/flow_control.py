@@ -1,15 +1,15 @@
 """The FlowSchemas and PriorityLevelConfigurations that every cluster has.
 
 The mandatory ones (exempt, catch-all) are kept as they should be; of the others, a spec follows as long as its annotation
-apf.kubernetes.io/autoupdate-spec is "true". Each FlowSchema's Dangling condition says whether its level exists.
+apf.kubernetes.io/autoupdate-spec is "true". flowcontrol/controller.py writes their status.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from apimachinery import times
+from apimachinery import errors
+from apimachinery.errors import ApiError
 from apiserver.bootstrap.ensure import Access, ensure
 from apiserver.registry.kind import Obj
 
@@ -17,8 +17,8 @@ GROUP = "flowcontrol.apiserver.k8s.io"
 _API_VERSION = f"{GROUP}/v1"
 _AUTOUPDATE = "apf.kubernetes.io/autoupdate-spec"
 _PRODUCER = "api-priority-and-fairness-config-producer-v1"
-_CONSUMER = "api-priority-and-fairness-config-consumer-v1"
 _MANDATORY = ("exempt", "catch-all")
+_EVERY_SECONDS = 60.0
 
 # name -> (nominal shares, lendable percent, queues, hand size); no queues: excess is rejected.
 _LIMITED: dict[str, tuple[int, int, int, int]] = {
@@ -139,16 +139,34 @@ def _object(kind: str, name: str, spec: Obj) -> Obj:
     return {"apiVersion": _API_VERSION, "kind": kind, "metadata": meta, "spec": spec}
 
 
-Apply = Callable[..., Awaitable[Obj]]
-"""LocalWriter.apply"""
+async def keep(access: Access) -> None:
+    """Look after them for as long as the server runs."""
+    while True:
+        await access.clock.sleep(_EVERY_SECONDS)
+        await reconcile(access)
 
 
-async def reconcile(access: Access, apply: Apply) -> None:
+async def reconcile(access: Access) -> None:
+    """Make sure of all of them; those of an earlier version, which still follow, go."""
     for wanted in priority_levels():
         await _ensure(access, "prioritylevelconfigurations", wanted)
     for wanted in flow_schemas():
         await _ensure(access, "flowschemas", wanted)
-        await _found(access, apply, wanted)
+    await _remove_others(access, "flowschemas", flow_schemas())
+    await _remove_others(access, "prioritylevelconfigurations", priority_levels())
+
+
+async def _remove_others(access: Access, plural: str, wanted: list[Obj]) -> None:
+    names = {obj["metadata"]["name"] for obj in wanted}
+    for obj in await access.reader.list(GROUP, plural):
+        meta = obj["metadata"]
+        if meta["name"] in names or (meta.get("annotations") or {}).get(_AUTOUPDATE) != "true":
+            continue
+        try:
+            await access.writer.delete(GROUP, plural, None, meta["name"])
+        except ApiError as error:
+            if not errors.is_reason(error, "NotFound"):
+                raise
 
 
 async def _ensure(access: Access, plural: str, wanted: Obj) -> None:
@@ -160,20 +178,3 @@ async def _ensure(access: Access, plural: str, wanted: Obj) -> None:
         return True
 
     await ensure(access, GROUP, plural, wanted, change, manager=_PRODUCER)
-
-
-async def _found(access: Access, apply: Apply, schema: Obj) -> None:
-    """Say that the schema's level exists, once."""
-    name, level = schema["metadata"]["name"], schema["spec"]["priorityLevelConfiguration"]["name"]
-    existing = await access.reader.get(GROUP, "flowschemas", None, name)
-    if existing is None or (existing.get("status") or {}).get("conditions"):
-        return
-    condition = {
-        "type": "Dangling",
-        "status": "False",
-        "lastTransitionTime": times.now(access.clock),
-        "reason": "Found",
-        "message": f'This FlowSchema references the PriorityLevelConfiguration object named "{level}" and it exists',
-    }
-    patch = {"metadata": {"name": name}, "status": {"conditions": [condition]}}
-    await apply(GROUP, "flowschemas", patch, manager=_CONSUMER, subresource="status")

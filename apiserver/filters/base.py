@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from aiohttp.web_request import BaseRequest
@@ -31,6 +31,8 @@ class Request:
 
     http: aiohttp's request (headers, transport). info: its target. user: who sent it, set by the authentication filter and replaced
     by impersonation (`authenticated` keeps the original). warnings: texts for Warning headers. annotations: for audit.
+    begun: whoever streams a watch takes this call, and makes it once the watch's first state is sent.
+    reply_headers: what every answer to it carries, errors too.
     """
 
     __slots__ = (
@@ -39,6 +41,7 @@ class Request:
         "annotations",
         "audit_id",
         "authenticated",
+        "begun",
         "headers",
         "http",
         "info",
@@ -46,6 +49,7 @@ class Request:
         "raw_path",
         "raw_query",
         "received",
+        "reply_headers",
         "user",
         "warnings",
     )
@@ -64,6 +68,8 @@ class Request:
         self.received = received
         self.warnings: list[str] = []
         self.annotations: dict[str, str] = {}
+        self.begun: Callable[[], None] | None = None
+        self.reply_headers: Sequence[tuple[str, str]] = ()
 
     @property
     def query(self) -> dict[str, list[str]]:

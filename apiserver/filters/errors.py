@@ -43,6 +43,8 @@ class Errors:
             log.exception("%s %s failed, audit id %s", request.method, request.raw_path, request.audit_id)
             reply = draw(request, errors.internal_error("the server has failed on this request; its log says why"))
         reply.headers[:0] = (("Audit-Id", request.audit_id), ("Cache-Control", "no-cache, private"))
+        if request.reply_headers:
+            reply.headers.extend(request.reply_headers)
         if request.warnings:
             reply.headers.extend(("Warning", text) for text in warning_headers(request.warnings))
         return reply

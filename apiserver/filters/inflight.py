@@ -1,10 +1,14 @@
-"""Caps how many requests are under way at once, reads and writes apart; the rest are told to come back in a second."""
+"""Caps how many requests are under way at once, reads and writes apart; the rest are told to come back in a second.
+
+Stands in for filters/fairness.py when --enable-priority-and-fairness=false.
+"""
 
 from __future__ import annotations
 
-from apimachinery import errors
 from apiserver.authz.escalation import MASTERS
 from apiserver.filters.base import Proceed, Request
+from apiserver.filters.fairness import dropped_requests, too_many
+from serving.metrics import Metrics
 from serving.reply import Reply
 
 _READS = frozenset(("get", "list", "watch"))
@@ -13,8 +17,9 @@ _READS = frozenset(("get", "list", "watch"))
 class InFlight:
     """reads, writes: --max-requests-inflight and --max-mutating-requests-inflight; 0 means no cap."""
 
-    def __init__(self, reads: int, writes: int) -> None:
+    def __init__(self, reads: int, writes: int, metrics: Metrics) -> None:
         self._caps = (reads, writes)
+        self._dropped = dropped_requests(metrics)
         self.current = [0, 0]
 
     async def __call__(self, request: Request, proceed: Proceed) -> Reply:
@@ -23,7 +28,8 @@ class InFlight:
         which = 0 if request.info.verb in _READS else 1
         cap, current = self._caps[which], self.current
         if cap and current[which] >= cap and MASTERS not in request.user.groups:
-            raise errors.too_many_requests("too many requests, please try again later", 1)
+            self._dropped.add(("mutating" if which else "readOnly",))
+            raise too_many(1)
         current[which] += 1
         try:
             return await proceed(request)

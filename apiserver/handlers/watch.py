@@ -78,13 +78,15 @@ async def watch(scope: Scope, request: Request, form: Output, opts: ListOptions,
             deadline=clock.monotonic() + seconds,
         )
 
+    begun, request.begun = request.begun, None
+
     async def produce(stream: Stream) -> None:
-        await _run(begin, stream.write, revision, form)
+        await _run(begin, stream.write, revision, form, begun)
 
     if websocket:
         from apiserver.handlers import watch_websocket
 
-        return watch_websocket.reply(lambda send: _run(begin, send, revision, form))
+        return watch_websocket.reply(lambda send: _run(begin, send, revision, form, begun))
     binary = form.media_type == negotiate.PROTOBUF
     return StreamReply(produce, content_type=negotiate.STREAM_TYPES[1] if binary else negotiate.JSON)
 
@@ -94,10 +96,15 @@ async def _run(
     send: Callable[[bytes], Awaitable[None]],
     revision: int,
     form: Output,
+    begun: Callable[[], None] | None,
 ) -> None:
-    """Send events until the watch is over."""
+    """Send events until the watch is over. begun: called once the first state is sent, or there is none."""
     try:
         with await begin() as cursor:
+            while begun is not None and cursor.beginning and (data := await cursor.next()):
+                await send(data)
+            if begun is not None:
+                begun()
             while data := await cursor.next():
                 await send(data)
     except WatchExpired:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 
 from apimachinery import clock as clocks
 from apimachinery.clock import Clock
@@ -248,6 +248,14 @@ class Cacher:
         self._watchers.enter(watch, trigger[0] if trigger is not None else "")
         self._caches.attend(watch)
         return watch
+
+    def entries(self) -> Iterable[Entry]:
+        """All objects as this process knows them, in no order; only to be looked at before the next await."""
+        return self._image.objects.values()
+
+    def interested(self, namespace: str, name: str) -> int:
+        """How many watches a change of that object is told to, more or less."""
+        return self._watchers.interested(namespace, name)
 
     def end_watches(self) -> None:
         """Let every open watch end in good order."""

@@ -157,6 +157,11 @@ class Watch:
                 await self._wait()
         return b""
 
+    @property
+    def beginning(self) -> bool:
+        """Whether the state it begins with has not all been told yet."""
+        return bool(self._initial) or self._initial_end or self._old is not None
+
     def close(self) -> None:
         """End it; a waiting next() returns b"". May be called again."""
         if not self._ended:

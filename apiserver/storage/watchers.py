@@ -65,6 +65,11 @@ class Watchers:
             if not idle:
                 del self._idle[watch.scope]
 
+    def interested(self, namespace: str, name: str) -> int:
+        """How many idle watchers a change of that object would wake, those with triggers not counted."""
+        idle = self._idle
+        return sum(len(idle.get(scope, ())) for scope in {"", namespace, (namespace, name), ("", name)})
+
     def end(self) -> None:
         """End them all in good order."""
         for watch in list(self._watches):
