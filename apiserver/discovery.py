@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -225,8 +226,6 @@ class Discovery:
 
 def version_rank(version: str) -> tuple[int, int, int, str]:
     """Kubernetes' order of versions, best first: v2, v1, v1beta2, v1beta1, v1alpha1, then others by name."""
-    import re
-
     match = re.fullmatch(r"v([1-9]\d*)(?:(alpha|beta)([1-9]\d*))?", version)
     if match is None:
         return (3, 0, 0, version)

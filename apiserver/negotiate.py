@@ -100,6 +100,7 @@ def parse_accept(header: str) -> tuple[Clause, ...]:
     return tuple(clauses)
 
 
+_READ_HEADER = 16 * 1024  # characters; what a longer header says after them does not count
 _CACHED_HEADER = 2048  # characters; longer headers are read each time, so that nobody can fill memory with them
 
 
@@ -118,7 +119,7 @@ _route_accepts_cached = lru_cache(512)(_route_accepts)
 
 def check_route(request: Request, stream: bool = False) -> None:
     """The route's own 406. stream: the route can also watch."""
-    header = request.headers.get("Accept")
+    header = request.headers.get("Accept", "")[:_READ_HEADER]
     if not header:
         return
     accepts = _route_accepts_cached if len(header) < _CACHED_HEADER else _route_accepts
@@ -163,7 +164,7 @@ def _accept_params(clause: Clause, accepted: str, transforms: bool, custom: bool
 
 
 def _chosen(request: Request, transforms: bool, custom: bool) -> Output | None:
-    header = request.headers.get("Accept")
+    header = request.headers.get("Accept", "")[:_READ_HEADER]
     if not header:
         return DEFAULT
     choose = _choose_cached if len(header) < _CACHED_HEADER else _choose

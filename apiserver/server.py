@@ -200,7 +200,7 @@ class ApiServer:
         for name in kind.versions:
             view = kind.in_version(name)
             its_store = self.registry.store_in(view, store.whole)
-            self._route(routing.routes_of(self.server, view, name, its_store, custom=True))
+            self.app.add_routes(routing.routes_of(self.server, view, name, its_store, custom=True))
         self._route_groups()
         self.aggregator.custom_changed()
         if before is not None:

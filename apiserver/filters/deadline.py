@@ -12,6 +12,7 @@ from apiserver.filters.base import Proceed, Request
 from serving.reply import Reply
 
 _DURATION = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h)")
+_LONGEST = 100  # characters of a duration
 _LOOK_EVERY = 1.0  # seconds
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -64,7 +65,7 @@ def _parse(text: str, default: float) -> float:
     """Seconds of a Go duration; 400 when it is none. Zero means the default."""
     if text == "0":
         return default
-    if not text or _DURATION.sub("", text):
+    if not text or len(text) > _LONGEST or _DURATION.sub("", text):
         raise errors.bad_request("invalid timeout specified in the request URL")
     total = 0.0
     for part in _DURATION.findall(text):

@@ -101,14 +101,17 @@ class CustomKind(Kind):
         )
         self._stored_as: str = next(version["name"] for version in spec["versions"] if version.get("storage"))
         self.storage_version = working or self._stored_as
-        served = [version["name"] for version in spec["versions"] if version.get("served")]
-        self.versions = tuple(sorted(served, key=_rank))
+        self.versions = origin.versions if origin else _served(spec)
         self.by_version: dict[str, Version] = every
         self._origin = origin
         self._terminating = False
         self._converter: Converter | None = None
         self._views: dict[str, CustomKind] = {}
-        self._selected = tuple(dict.fromkeys(path for version in every.values() for path in version.selectable))
+        self._selected: tuple[str, ...] = (
+            origin._selected
+            if origin
+            else tuple(dict.fromkeys(path for version in every.values() for path in version.selectable))
+        )
         stored = every[self.storage_version]
         self.subresources = ()
         self.status_fields = ()
@@ -320,6 +323,11 @@ def make(definition: Obj) -> CustomKind:
     if generation > 1 or not alike or any(version.has_defaults for version in versions):
         return RepairingKind(definition)
     return made
+
+
+def _served(spec: Obj) -> tuple[str, ...]:
+    """Best first."""
+    return tuple(sorted((version["name"] for version in spec["versions"] if version.get("served")), key=_rank))
 
 
 def _rank(version: str) -> tuple[int, int, int, str]:

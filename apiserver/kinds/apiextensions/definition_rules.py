@@ -104,19 +104,19 @@ def _validate_spec(original: Obj, old: Obj, *, require_schema: bool, check_bundl
         for position, version in enumerate(versions):
             if not (version.get("schema") or {}).get("openAPIV3Schema"):
                 errors.append(field.required(f"spec.versions[{position}].schema.openAPIV3Schema"))
+    same = _unchanged(original, old)
     for position, version in enumerate(versions):
         path = f"spec.versions[{position}]"
         problems = names.dns1035_label(version.get("name", ""))
         if problems:
             errors.append(field.invalid(f"{path}.name", version.get("name", ""), ",".join(problems)))
-        errors += _validate_version(version, path, spec, unchanged=version.get("name", "") in _unchanged(original, old))
+        errors += _validate_version(version, path, spec, unchanged=version.get("name", "") in same)
     errors += _validate_version_set(spec, versions)
     for name in ("plural", "singular", "kind", "listKind"):
         if not spec["names"].get(name):
             errors.append(field.required(f"spec.names.{name}"))
     errors += _validate_names(spec["names"], "spec.names")
     status = any("status" in ((version.get("subresources")) or {}) for version in original.get("versions") or ())
-    same = _unchanged(original, old)
     first = versions[0].get("name", "") if versions else ""
     errors += schema_rules.validate(
         spec.get("validation"), "spec.validation", status_enabled=status, unchanged=first in same
@@ -325,6 +325,9 @@ def _validate_conversion(spec: Obj, *, check_bundle: bool) -> Errors:
         errors.append(field.required(f"{path}.strategy"))
     elif strategy not in ("None", "Webhook"):
         errors.append(field.not_supported(f"{path}.strategy", strategy, ["None", "Webhook"]))
+    if strategy != "None" and spec.get("preserveUnknownFields"):
+        text = "must be None if spec.preserveUnknownFields is true"
+        errors.append(field.invalid(f"{path}.strategy", strategy, text))
     webhook = conversion.get("webhook") or {}
     client, reviews = webhook.get("clientConfig"), webhook.get("conversionReviewVersions") or []
     if strategy != "Webhook":
