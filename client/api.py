@@ -288,7 +288,7 @@ class Client:
             namespace = obj["metadata"].get("namespace")
         body = obj if subresource else {**obj, "kind": resource.kind, "apiVersion": resource.api_version}
         path = resource.path(namespace, name, subresource)
-        return await self._json("POST", path, query=_write_query(dry_run, field_manager), body=orjson.dumps(body))
+        return await self._json("POST", path, query=_write_query(dry_run, field_manager), body=_encoded(body))
 
     async def update(
         self, resource: Resource, obj: Obj, *, subresource: str | None = None, field_manager: str | None = None
@@ -297,7 +297,7 @@ class Client:
         metadata = obj["metadata"]
         path = resource.path(metadata.get("namespace"), metadata["name"], subresource)
         body = obj if obj.get("kind") else {**obj, "kind": resource.kind, "apiVersion": resource.api_version}
-        return await self._json("PUT", path, query=_write_query(False, field_manager), body=orjson.dumps(body))
+        return await self._json("PUT", path, query=_write_query(False, field_manager), body=_encoded(body))
 
     async def patch(
         self,
@@ -318,7 +318,7 @@ class Client:
             "PATCH",
             resource.path(namespace, name, subresource),
             query=query,
-            body=patch if isinstance(patch, bytes) else orjson.dumps(patch),
+            body=patch if isinstance(patch, bytes) else _encoded(patch),
             content_type=_PATCH_TYPES.get(content_type, content_type),
         )
 
@@ -471,6 +471,14 @@ def _decoded(data: bytes, what: str) -> Obj:
     if not isinstance(answer, dict):
         raise Unreachable(f"{what}: not an object")
     return answer
+
+
+def _encoded(body: Any) -> bytes:
+    """JSON as Go's encoder writes it, which escapes what HTML minds: data of ControllerRevisions is compared by its bytes."""
+    raw = orjson.dumps(body)
+    for char, escape in ((b"&", b"\\u0026"), (b"<", b"\\u003c"), (b">", b"\\u003e")):
+        raw = raw.replace(char, escape)
+    return raw
 
 
 def _write_query(dry_run: bool, field_manager: str | None) -> dict[str, str | None]:

@@ -17,12 +17,13 @@ _MANAGER_LIMIT = 128
 async def create(scope: Scope, request: Request) -> Reply:
     """201 with the object as stored."""
     form = scope.wanted(request)
-    negotiate.input_type(request, custom=scope.custom)
-    await request.read()
+    media_type = negotiate.input_type(request, custom=scope.custom)
+    raw = await request.read()
     opts = options.create_options(request.query)
     obj = await scope.decode(request, opts)
     write = scope.write(request, opts, "")
     write.name = obj["metadata"].get("name") or ""
+    write.sent = raw if media_type == negotiate.JSON else b""
     manager, now = manager_of(request, opts), times.now(scope.server.clock)
     ready = await offloop.run(request.size, lambda: _prepared(scope, request, obj, manager, now))
     result = await scope.store.create(write, ready)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from apimachinery import times
-from apiserver import offloop
+from apiserver import negotiate, offloop
 from apiserver.authz.base import Attributes as Question
 from apiserver.authz.base import forbidden
 from apiserver.filters.base import Request
@@ -20,7 +20,7 @@ from serving.reply import Reply
 async def update(scope: Scope, request: Request) -> Reply:
     """200 with the object, or 201 when the kind lets PUT create."""
     form = scope.wanted(request)
-    await request.read()
+    raw = await request.read()
     opts = options.update_options(request.query)
     obj = await scope.decode(request, opts)
     info = request.info
@@ -33,6 +33,7 @@ async def update(scope: Scope, request: Request) -> Reply:
     manager, now = manager_of(request, opts), times.now(scope.server.clock)
 
     write = scope.write(request, opts)
+    write.sent = raw if negotiate.input_type(request, custom=scope.custom) == negotiate.JSON else b""
 
     def change(live: Obj | None) -> Obj:
         new = first.pop() if first else orjson.loads(pristine)

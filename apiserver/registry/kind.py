@@ -72,6 +72,7 @@ class Ctx:
     version, group: of the request (an Event may come by either of its groups). subresource: "" for the object itself.
     warnings: texts for Warning headers, in order. dry_run: nothing is stored.
     services: named helpers the server registers (for instance "service-ips"), see apiserver/server.py.
+    sent: the body of a create or PUT in JSON, for kinds that tell texts of one value apart; else empty.
     endings: what begin_create and begin_update want called when the write is over, see finish.
     """
 
@@ -85,6 +86,7 @@ class Ctx:
     dry_run: bool = False
     warnings: list[str] = field(default_factory=list)
     services: Mapping[str, Any] = field(default_factory=dict)
+    sent: bytes = b""
     endings: list[Callable[[bool], Awaitable[None]]] = field(default_factory=list)
 
     async def finish(self, stored: bool) -> None:

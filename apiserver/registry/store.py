@@ -60,8 +60,8 @@ class Write:
     """One write request.
 
     version, group: of the request's resource. name: from the URL, "" for a create. size: bytes of the body, or of the
-    stored object if that is larger. options: CreateOptions, UpdateOptions, PatchOptions or DeleteOptions. warnings,
-    annotations: collect what goes into Warning headers and the audit log.
+    stored object if that is larger. sent: the body of a create or PUT that is JSON. options: CreateOptions,
+    UpdateOptions, PatchOptions or DeleteOptions. warnings, annotations: collect what goes into Warning headers and the audit log.
     """
 
     user: User
@@ -71,6 +71,7 @@ class Write:
     name: str = ""
     subresource: str = ""
     size: int = 0
+    sent: bytes = b""
     dry_run: bool = False
     options: Obj = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -512,6 +513,7 @@ class Store:
             dry_run=write.dry_run,
             warnings=write.warnings,
             services=environment.services,
+            sent=write.sent,
         )
 
     def _attributes(self, write: Write, operation: Operation, obj: Obj | None, old: Obj | None) -> Attributes:

@@ -1,15 +1,46 @@
-"""ControllerRevision of apps/v1: a frozen state of a StatefulSet or DaemonSet."""
+"""ControllerRevision of apps/v1: a frozen state of a StatefulSet or DaemonSet.
+
+`data` never changes, and the original compares it by its bytes: as a client sent them in a create or PUT, compact after
+a patch. So a text that is not what Go would write is stored beside the value.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from apimachinery import field
+import orjson
+
+from apimachinery import field, rawjson
 from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, Obj
 from apiserver.validation import meta, numbers
+
+_STORED_TEXT = "dataAsSent"  # only in storage: no client sees it, and what a client sends by that name is pruned
+
+
+class _Data(dict[str, Any]):
+    """data, with its text."""
+
+    text: str
+
+
+def _with_text(value: Any, text: str) -> Any:
+    if not isinstance(value, dict):
+        return value
+    data = _Data(value)
+    data.text = text
+    return data
+
+
+def _text(value: Any) -> str:
+    return value.text if isinstance(value, _Data) else _usual(value)
+
+
+def _usual(value: Any) -> str:
+    """The text that clients in Go send."""
+    return rawjson.compact(orjson.dumps(value).decode())
 
 
 class ControllerRevision(Kind):
@@ -31,6 +62,25 @@ class ControllerRevision(Kind):
             cells.age(obj, clock),
         ]
 
+    def on_read(self, obj: Obj, version: str) -> None:
+        text = obj.pop(_STORED_TEXT, None)
+        if text is not None:
+            obj["data"] = _with_text(obj["data"], text)
+
+    def on_write(self, obj: Obj) -> None:
+        data = obj.get("data")
+        if isinstance(data, _Data) and data.text != _usual(data):
+            obj[_STORED_TEXT] = data.text
+
+    def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
+        data = obj.get("data")
+        obj["data"] = _with_text(data, _sent(ctx) or _usual(data))
+
+    def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        data = obj.get("data")
+        as_before = _text(old.get("data")) if data == old.get("data") else _usual(data)
+        obj["data"] = _with_text(data, _sent(ctx) or rawjson.compact(as_before))
+
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
         errors: list[FieldError] = []
         if obj.get("data") is None:
@@ -38,4 +88,12 @@ class ControllerRevision(Kind):
         return errors + numbers.non_negative(obj.get("revision"), "revision")
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
-        return self.validate(ctx, obj) + meta.validate_immutable(obj.get("data"), old.get("data"), "data")
+        errors = self.validate(ctx, obj)
+        if _text(obj.get("data")) != _text(old.get("data")):
+            errors.append(field.invalid("data", obj.get("data"), meta.IMMUTABLE))
+        return errors
+
+
+def _sent(ctx: Ctx) -> str | None:
+    """The text of data in the request, if that held the whole object as JSON."""
+    return rawjson.member(ctx.sent.decode("utf-8", "replace"), "data") if ctx.sent else None
