@@ -23,7 +23,8 @@ TRUE = """
 'tacocat'.substring(4) == 'cat' && 'tacocat'.substring(0, 4) == 'taco' && 'ta©o'.substring(2, 3) == '©'
 '  \\t trim\\n '.trim() == 'trim'
 strings.quote('a"b\\n') == '"a\\\\"b\\\\n"'
-'%s is %d years and %.2f m, %x, %X, %o, %b, %%'.format(['Al', 7, 1.5, 255, 'hi', 8, true]) == 'Al is 7 years and 1.50 m, ff, 6869, 10, 1, %'
+'%s is %d years and %.2f m, %%'.format(['Al', 7, 1.5]) == 'Al is 7 years and 1.50 m, %'
+'%x %X %o %b'.format([255, 'hi', 8, true]) == 'ff 6869 10 1'
 '%s %s %s'.format([[1, 2], {'k': 1.5}, null]) == '[1, 2] {"k":1.500000} null'
 '%e'.format([1234.5]) == '1.234500×10⁰³'
 sets.contains([1, 2], [2]) && !sets.contains([1], [2]) && sets.equivalent([1, 1, 2], [2, 1]) && sets.intersects([1], [1, 2])

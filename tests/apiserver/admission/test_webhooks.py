@@ -323,3 +323,26 @@ async def test_the_first_refusal_counts(hook: Hook) -> None:
     hook.configure("validating", {"path": "/a"}, {"path": "/b"})
     assert "first" in await refusal(hook, 400)
     assert len(hook.asked) == 2
+
+
+# -- match conditions
+
+
+async def test_match_conditions_decide_whether_a_webhook_is_called(hook: Hook) -> None:
+    hook.allow("/a", allowed=False)
+    conditions = [
+        {"name": "named", "expression": "object.data.call == 'yes'"},
+        {
+            "name": "who",
+            "expression": "request.userInfo.username == 'admin' && authorizer.path('/x').check('get').allowed()",
+        },
+    ]
+    hook.configure("validating", {"matchConditions": conditions})
+    await create(hook, configmap(call="no"))
+    assert hook.asked == []
+    await refusal(hook, 400, obj=configmap(call="yes"))
+    text = await refusal(hook, 403, obj=configmap(a="1"))
+    assert "expression 'object.data.call == 'yes'' resulted in error: no such key: call" in text
+    hook.configure("validating", {"matchConditions": conditions, "failurePolicy": "Ignore"})
+    await create(hook, configmap(a="1"))
+    assert len(hook.asked) == 1
