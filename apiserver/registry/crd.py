@@ -12,9 +12,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import orjson
+
 from apimachinery import times
 from apimachinery.clock import Clock, wait_for
 from apimachinery.errors import ApiError, is_reason
+from apiserver import offloop
 from apiserver.kinds.apiextensions import definition_rules
 from apiserver.kinds.apiextensions.customresourcedefinition import CLEANUP_FINALIZER
 from apiserver.patch.managed import FieldManager
@@ -144,7 +147,8 @@ class CustomResources:
         if current is not None and _same_service(current.definition, definition):
             return
         try:
-            kind = crd_kind.make(definition)
+            size = len(orjson.dumps(definition))
+            kind = await offloop.run(size, lambda: crd_kind.make(definition))
         except (KeyError, StopIteration, TypeError) as error:
             # A definition that validation let through in another version of this program.
             log.warning("custom resource definition %s cannot be served: %r", name, error)
