@@ -12,7 +12,7 @@ import logging
 import random
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote, unquote, urlencode
 
 import aiohttp
@@ -86,6 +86,7 @@ class Aggregator:
         self._writer = writer
         self._clock = clock
         self._identity = identity
+        self._shown_as: tuple[int, ...] = identity.stamp()
         self._streams = streams
         self._shown = shown
         self._custom = custom
@@ -189,6 +190,7 @@ class Aggregator:
         while True:
             self._rescheduled.clear()
             now = self._clock.monotonic()
+            self._renew_identity(now)
             while self._retired and now - self._retired[0][0] > _RETIRED_SECONDS:
                 await self._retired.pop(0)[1].close()
             for remote in self.remotes.values():
@@ -200,6 +202,25 @@ class Aggregator:
                 await wait_for(self._clock, self._rescheduled.wait(), due - now)
             except TimeoutError:
                 pass
+
+    def _renew_identity(self, now: float) -> None:
+        """Show another certificate from now on when its file has changed."""
+        stamp = self._identity.stamp()
+        if stamp == self._shown_as:
+            return
+        self._shown_as = stamp
+        for remote in self.remotes.values():
+            if remote.tls is None:
+                continue
+            try:
+                tls = self._identity.tls(remote.spec)
+            except (ValueError, OSError) as error:  # half written: the next look finds the whole
+                log.warning("the proxy client certificate cannot be read: %s", error)
+                self._shown_as = ()
+                return
+            self._retired.append((now, remote.client))
+            remote.tls, remote.client = tls, forward.session(tls, keep=True)
+            remote.targets = [replace(target, tls=tls) for target in remote.targets]
 
     def _schedule(self, remote: Remote, finding: Finding) -> None:
         """When to probe again: soon after a failure of the server itself, for the rest changes are noticed."""
@@ -226,12 +247,12 @@ class Aggregator:
             if service is not None:
                 await self._write(service, Finding("True", "Local", "Local APIServices are always available"))
             return
-        known = self.remotes.get((service["spec"]["group"], service["spec"]["version"]))
+        known = self.remotes.get(_key(service["spec"]))
         remote = await self._remote(service)
         if remote is not known:
             await self._believe(remote, service)
         finding = await self._check(remote)
-        if self.remotes.get((service["spec"]["group"], service["spec"]["version"])) is not remote:
+        if self.remotes.get(_key(service["spec"])) is not remote:
             return  # replaced while it was probed
         remote.available = finding.status == "True"
         remote.targets = finding.targets
@@ -261,7 +282,7 @@ class Aggregator:
         found = await availability.locate(self._reader, spec, remote.tls)
         if found.status != "True":
             return found
-        return await availability.probe(remote.client, found.targets, spec["group"], spec["version"])
+        return await availability.probe(remote.client, found.targets, *_key(spec))
 
     async def _believe(self, remote: Remote, service: Obj) -> None:
         """Until it has been probed, its condition counts: a restart of this server is no failure of the other."""
@@ -275,14 +296,15 @@ class Aggregator:
     async def _remote(self, service: Obj) -> Remote:
         """What is known of an APIService with a service; made anew when its spec changed."""
         name, spec = service["metadata"]["name"], service["spec"]
-        key = (spec["group"], spec["version"])
+        key = _key(spec)
         known = self.remotes.get(key)
         if known is not None and known.spec == spec:
             return known
         await self._forget(name)
         try:
             tls: ssl.SSLContext | None = self._identity.tls(spec)
-        except ValueError:
+        except (ValueError, OSError) as error:
+            log.warning("API service %s: %s", name, error)
             tls = None  # told in its condition
         made = self.remotes[key] = Remote(name, spec, tls, forward.session(tls, keep=True))
         self._show()
@@ -401,6 +423,10 @@ class Aggregator:
             return _plain_error(503, "error trying to reach service: context deadline exceeded")
         except ApiError as error:
             return _plain_error(503, error.message)
+
+
+def _key(spec: Obj) -> Key:
+    return spec.get("group") or "", spec.get("version") or ""
 
 
 def _climbs(request: Request) -> bool:

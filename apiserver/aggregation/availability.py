@@ -49,6 +49,17 @@ class Identity:
             context.load_cert_chain(self.certificate, self.key)
         return context
 
+    def stamp(self) -> tuple[int, ...]:
+        """What changes when the files do."""
+        return tuple(_changed_at(path) for path in (self.certificate, self.key))
+
+
+def _changed_at(path: Path | None) -> int:
+    try:
+        return path.stat().st_mtime_ns if path is not None else 0
+    except OSError:
+        return 0
+
 
 async def locate(reader: Reader, spec: Obj, tls: ssl.SSLContext) -> Finding:
     """Where the requests for an APIService go; a status other than True when there is nowhere."""
@@ -94,7 +105,8 @@ async def probe(client: aiohttp.ClientSession, targets: Sequence[Target], group:
 async def _probe(
     client: aiohttp.ClientSession, target: Target, targets: Sequence[Target], group: str, version: str
 ) -> Finding:
-    url = f"{target.scheme}://{target.authority}/apis/{group}/{version}"
+    path = f"/apis/{group}/{version}" if group else f"/api/{version}"
+    url = f"{target.scheme}://{target.authority}{path}"
     options: dict[str, Any] = {"server_hostname": target.server_name} if target.server_name else {}
     try:
         async with client.get(

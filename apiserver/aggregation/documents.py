@@ -46,7 +46,7 @@ class Documents:
 
 async def fetch(client: aiohttp.ClientSession, target: Target, spec: Obj, before: Documents, clock: Clock) -> Documents:
     """All of them anew; what cannot be had stays as it was."""
-    group, version = spec["group"], spec["version"]
+    group, version = spec.get("group") or "", spec.get("version") or ""
     etags = dict(before.etags)
 
     async def ask(path: str, headers: Mapping[str, str]) -> tuple[int, str, bytes]:

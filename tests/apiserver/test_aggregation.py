@@ -13,7 +13,7 @@ from pathlib import Path
 from aiohttp import web
 
 from tests.support import servers
-from tests.support.apiserver import Api, Obj
+from tests.support.apiserver import Api, Obj, running
 
 SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 GROUP = "ext.example.com"
@@ -360,3 +360,23 @@ async def test_groups_of_custom_resources_are_registered(api: Api) -> None:
             return
         await asyncio.sleep(0.02)
     raise AssertionError("the APIService stays")
+
+
+async def test_a_renewed_certificate_is_shown(server_folder: Path, tmp_path: Path) -> None:
+    pair = [tmp_path / "client.crt", tmp_path / "client.key"]
+
+    def copy(name: str) -> None:
+        for path in pair:
+            path.write_bytes((server_folder / "pki" / f"{name}{path.suffix}").read_bytes())
+
+    async with running(server_folder):
+        copy("apiserver-kubelet-client")  # of another CA than the extension believes
+    async with (
+        running(server_folder, proxy_client_cert_file=pair[0], proxy_client_key_file=pair[1]) as api,
+        extension(server_folder) as ext,
+    ):
+        await register(api, ext)
+        assert (await condition(api, "False"))["reason"] == "FailedDiscoveryCheck"
+        copy("front-proxy-client")
+        await condition(api, "True")
+        assert (await api.get(f"{ROOT}/things")).code == 200
