@@ -431,3 +431,19 @@ async def test_validation_is_that_of_the_version_written(api: Api, webhook: Webh
     assert (strict.code, 'unknown field "spec.port"' in strict.message) == (400, True)
     await order(api, "big", "x:500")  # v1 does not know the limit
     assert (await api.get(f"{V2}/big")).body["spec"]["port"] == 500
+
+
+async def test_an_object_may_come_with_managers_of_another_version(api: Api, webhook: Webhook) -> None:
+    await define(api, definition(webhook.by_url))
+    entry = {
+        "manager": "restored",
+        "operation": "Update",
+        "apiVersion": f"{GROUP}/v1",
+        "fieldsType": "FieldsV1",
+        "fieldsV1": {"f:spec": {"f:host": {}}},
+    }
+    body: Obj = {"kind": "Order", "apiVersion": f"{GROUP}/v2", "metadata": {"name": "b", "managedFields": [entry]}}
+    made = await api.post(V2, {**body, "spec": {"name": "two", "port": 8}}, fieldManager="restorer")
+    assert made.code == 201, made.raw
+    owners = {found["manager"]: found["apiVersion"] for found in made.body["metadata"]["managedFields"]}
+    assert owners["restorer"] == f"{GROUP}/v2"
