@@ -93,6 +93,11 @@ def namespace(cluster: Cluster, worker_id: str) -> Iterator[str]:
     """A fresh namespace, deleted afterwards without waiting."""
     name = f"e2e-{worker_id}-{next(_names)}"
     cluster.out("create", "namespace", name)
+    # Pods are refused until the controllers have made it, here as on any cluster.
+    deadline = time.monotonic() + 15
+    while cluster.kubectl("get", "serviceaccount/default", "-n", name, check=False).returncode != 0:
+        assert time.monotonic() < deadline, cluster.log_tails()
+        time.sleep(0.05)
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false", check=False)
 
