@@ -1,7 +1,8 @@
 """JSON patch (RFC 6902) with the quirks of the library that the original uses.
 
 Replacing a missing key sets it; a path needs no leading slash when it has another one; negative list indexes count from the
-end; testing a missing key against null succeeds. Whatever fails gives one and the same 422.
+end; testing a missing key against null succeeds; an empty path is the whole document, for replace and test only. Whatever
+fails gives one and the same 422.
 """
 
 from __future__ import annotations
@@ -139,6 +140,8 @@ class _Run:
         self.take(*self.find(operation))
 
     def replace(self, operation: dict[str, Any]) -> None:
+        if operation.get("path") == "":
+            return self.replace_all(operation)
         container, key = self.find(operation)
         _get(container, key)
         value = _fresh(operation.get("value"))
@@ -146,6 +149,15 @@ class _Run:
             container[key] = value
         else:
             container[_position(key, len(container))] = value
+
+    def replace_all(self, operation: dict[str, Any]) -> None:
+        """The whole document; a scalar in its place counts as no operation."""
+        if "value" not in operation:
+            raise _Failed
+        value = operation["value"]
+        if isinstance(value, dict | list):
+            self.doc = _fresh(value)
+            self.touched.add(id(self.doc))
 
     def move(self, operation: dict[str, Any]) -> None:
         source, source_key = self.find(operation, "from")
@@ -189,6 +201,10 @@ class _Run:
             raise errors.too_large("The operations of the JSON patch move too many list items")
 
     def test(self, operation: dict[str, Any]) -> None:
+        if operation.get("path") == "":
+            if not equal(self.doc, operation.get("value")):
+                raise _Failed
+            return
         container, key = self.find(operation)
         if not equal(_get(container, key), operation.get("value")):
             raise _Failed

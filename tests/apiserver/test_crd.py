@@ -229,3 +229,19 @@ async def test_refused_definitions(api: Api, change: Obj, text: str) -> None:
     status, answer = await api.call("POST", CRDS, body)
     assert status == 422
     assert answer["message"] == f'CustomResourceDefinition.apiextensions.k8s.io "foos.g.example.com" is invalid: {text}'
+
+
+async def test_what_unpruned_objects_exclude(api: Api) -> None:
+    body = definition()
+    properties = body["spec"]["versions"][0]["schema"]["openAPIV3Schema"].setdefault("properties", {})
+    properties["fallback"] = {"type": "string", "default": "x"}
+    client = {"url": "https://localhost/convert"}
+    webhook = {"clientConfig": client, "conversionReviewVersions": ["v1"]}
+    body["spec"] |= {"preserveUnknownFields": True, "conversion": {"strategy": "Webhook", "webhook": webhook}}
+    status, answer = await api.call("POST", CRDS, body)
+    assert status == 422
+    assert sorted(cause["message"].rpartition(": ")[2] for cause in answer["details"]["causes"]) == [
+        "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead",
+        "must be None if spec.preserveUnknownFields is true",
+        "must be false in order to use defaults in the schema",
+    ]

@@ -104,6 +104,9 @@ def _validate_spec(original: Obj, old: Obj, *, require_schema: bool, check_bundl
         for position, version in enumerate(versions):
             if not (version.get("schema") or {}).get("openAPIV3Schema"):
                 errors.append(field.required(f"spec.versions[{position}].schema.openAPIV3Schema"))
+    if original.get("preserveUnknownFields") and schema_rules.has_defaults(original):
+        text = "must be false in order to use defaults in the schema"
+        errors.append(field.invalid("spec.preserveUnknownFields", True, text))
     same = _unchanged(original, old)
     for position, version in enumerate(versions):
         path = f"spec.versions[{position}]"

@@ -140,6 +140,11 @@ def has_rules(obj: Obj) -> bool:
     return any(node.get("x-kubernetes-validations") for schema in schemas_of(obj) for node in walk(schema))
 
 
+def has_defaults(spec: Obj) -> bool:
+    """Whether a definition's spec has schemas with defaults."""
+    return any(node.get("default") is not None for schema in schemas_of({"spec": spec}) for node in walk(schema))
+
+
 def unrecognized_formats(obj: Obj) -> list[str]:
     """Formats that mean nothing to the server."""
     return [

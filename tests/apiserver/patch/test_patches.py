@@ -48,6 +48,17 @@ class TestJsonPatch:
         assert obj["data"] == {"a": "1", "missing": "x"}
         assert warnings == ['unknown field "q"']
 
+    def test_an_empty_path_is_the_whole_document(self) -> None:
+        other = config(b="2")
+        obj, _ = json_patch(
+            config(a="1"),
+            {"op": "test", "path": "", "value": config(a="1")},
+            {"op": "replace", "path": "", "value": other},
+            {"op": "replace", "path": "", "value": "scalars do nothing"},
+            {"op": "add", "path": "/data/c", "value": "3"},
+        )
+        assert obj["data"] == {"b": "2", "c": "3"}
+
     def test_negative_positions_count_from_the_end(self) -> None:
         doc = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "finalizers": ["a/a", "b/b"]}}
         obj, _ = json_patch(
@@ -66,6 +77,8 @@ class TestJsonPatch:
             {"op": "add", "path": "/metadata/labels/x", "value": "y"},
             {"op": "frob", "path": "/data/a"},
             {"op": "remove", "path": ""},
+            {"op": "test", "path": "", "value": {}},
+            {"op": "replace", "path": ""},
             {"path": "/data/a"},
         ],
     )
