@@ -8,6 +8,7 @@ from apiserver.filters.base import Request
 from apiserver.handlers import options
 from apiserver.handlers.scope import Scope
 from apiserver.registry import metadata
+from apiserver.registry.conversion import running
 from apiserver.registry.kind import Obj
 from serving.reply import Reply
 
@@ -25,8 +26,13 @@ async def create(scope: Scope, request: Request) -> Reply:
     write.name = obj["metadata"].get("name") or ""
     write.sent = raw if media_type == negotiate.JSON else b""
     manager, now = manager_of(request, opts), times.now(scope.server.clock)
-    ready = await offloop.run(request.size, lambda: _prepared(scope, request, obj, manager, now))
-    result = await scope.store.create(write, ready)
+
+    async def prepared() -> Obj:
+        # Managers that the object brings along may be of versions that only a webhook can convert to: another attempt.
+        body = scope.server.copy(obj) if scope.kind.converts_by_webhook else obj
+        return await offloop.run(request.size, lambda: _prepared(scope, request, body, manager, now))
+
+    result = await scope.store.create(write, await running(scope.kind, prepared))
     return scope.reply(request, form, result, 201)
 
 
