@@ -159,6 +159,9 @@ class Node:
                 raise
             created = await self._client.create(NODES, fresh)
             self._took(created, created.get("status") or {})
+            for entry in self._conditions:
+                if entry["type"] != "Ready":  # that one is told when it changes
+                    self._tell_transition(entry)
             log.info("registered node %s", self.facts.name)
             return
         self._conditions = (known.get("status") or {}).get("conditions") or []
