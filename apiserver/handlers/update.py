@@ -28,6 +28,7 @@ async def update(scope: Scope, request: Request) -> Reply:
     namespace = info.namespace if scope.namespaced else ""
     metadata.match_namespace(meta, namespace)
     metadata.check_name(obj, info.name, namespace)
+    metadata.dedup_owner_references(meta, request.warnings, after_admission=False)
     pristine = orjson.dumps(obj)
     first = [obj]
     manager, now = manager_of(request, opts), times.now(scope.server.clock)

@@ -219,8 +219,10 @@ async def test_names_that_are_taken(api: Api) -> None:
         ({"group": ""}, "[metadata.name: Invalid value: \"foos.g.example.com\": must be spec.names.plural+\".\"+spec.group, "
                         "spec.group: Required value]"),
         ({"scope": "X"}, 'spec.scope: Unsupported value: "X": supported values: "Cluster", "Namespaced"'),
-        ({"preserveUnknownFields": True}, "spec.preserveUnknownFields: Invalid value: true: cannot set to true, set "
-                                          "x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"),
+        ({"preserveUnknownFields": True},
+         "[spec.preserveUnknownFields: Invalid value: true: must be false in order to use defaults in the schema, "
+         "spec.preserveUnknownFields: Invalid value: true: cannot set to true, set "
+         "x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead]"),
     ],
 )  # fmt: skip
 async def test_refused_definitions(api: Api, change: Obj, text: str) -> None:

@@ -49,3 +49,14 @@ async def test_only_who_asks_is_told_where_initial_events_end(tmp_path: Path) ->
             assert (await events.next())["type"] == "ADDED"
             await api.put(f"{MAPS}/a", {"metadata": {"name": "a"}, "data": {"b": "c"}})
             assert (await events.next())["type"] == "MODIFIED"
+
+
+async def test_duplicate_owners_are_dropped_before_admission(tmp_path: Path) -> None:
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
+    body = {"metadata": {"name": "a", "ownerReferences": [owner, owner]}}
+    async with running(tmp_path) as api:
+        for answer in (await api.post(MAPS, body), await api.put(f"{MAPS}/a", body)):
+            assert answer.body["metadata"]["ownerReferences"] == [owner]
+            assert ".metadata.ownerReferences contains duplicate entries; API server" in answer.headers["Warning"]
+        patched = await api.patch(f"{MAPS}/a", body)
+        assert "contains duplicate entries after mutating admission happens; API" in patched.headers["Warning"]
