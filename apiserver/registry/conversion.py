@@ -11,7 +11,7 @@ has not been asked yet ends the attempt, is asked, and the attempt is made again
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 SECONDS = 30  # that a webhook has for an answer
 _BATCH = 500  # objects in one review
+_BATCH_BYTES = 4 << 20  # and their size, unless one alone is larger
 _GROUP = "apiextensions.k8s.io"
 _KIND = "ConversionReview"
 _SUPPORTED = ("v1", "v1beta1")
@@ -87,8 +88,8 @@ class Converter:
                 text = f"request to convert CR from an invalid group/version: {obj['apiVersion']}"
                 raise metadata.plain_failure(text)
         answers: list[Obj] = []
-        for start in range(0, len(asked), _BATCH):
-            answers += await self._ask(asked[start : start + _BATCH], target, wanted)
+        for batch in _batches(asked):
+            answers += await self._ask(batch, target, wanted)
         remaining = iter(answers)
         return [obj if obj["apiVersion"] == wanted else next(remaining) for obj in objects]
 
@@ -147,6 +148,21 @@ class Converter:
             raise metadata.plain_failure(f"{what} returned invalid metadata: {error}") from error
         structural.prune(made, self._schemas[target], root=True)
         return made
+
+
+def _batches(objects: Sequence[Obj]) -> Iterator[list[Obj]]:
+    """The objects in portions that a webhook can be expected to take at once."""
+    batch: list[Obj] = []
+    size = 0
+    for obj in objects:
+        weight = len(orjson.dumps(obj))
+        if batch and (len(batch) == _BATCH or size + weight > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(obj)
+        size += weight
+    if batch:
+        yield batch
 
 
 class _Malformed(Exception):
