@@ -12,6 +12,6 @@ def test_batches_are_bounded_in_number_and_in_bytes() -> None:
     assert [obj for batch in batches for obj in batch] == small
     large = [{"data": "x" * (1 << 20)} for _ in range(7)]
     assert [len(batch) for batch in conversion._batches(large)] == [3, 3, 1]
-    huge = [{"data": "x" * (5 << 20)}, {"n": 1}]
+    huge: list[dict[str, object]] = [{"data": "x" * (5 << 20)}, {"n": 1}]
     assert [len(batch) for batch in conversion._batches(huge)] == [1, 1]
     assert list(conversion._batches([])) == []
