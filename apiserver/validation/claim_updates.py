@@ -73,7 +73,7 @@ def _class_annotation(claim: Obj, old: Obj) -> list[FieldError]:
     now, then = _annotation(claim) or "", _annotation(old) or ""
     if _moves_annotation(claim, old) or now == then:
         return []
-    return [field.invalid(f"metadata.annotations[{CLASS_ANNOTATION}]", now, meta.IMMUTABLE)]
+    return [field.invalid(f"metadata.annotations.{CLASS_ANNOTATION}", now, meta.IMMUTABLE)]
 
 
 def _comparable(claim: Obj, old: Obj) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -130,7 +130,7 @@ def validate_status(claim: Obj) -> list[FieldError]:
         errors.append(field.required("Spec.accessModes"))
     for name, amount in (status.get("capacity") or {}).items():
         errors += resources.validate_basic(amount, f"status.capacity[{name}]")
-    path = "status.allocatedResourceStatuses"
+    path = "status.allocatedResourceStatus"  # as the original misnames it
     for name, state in (status.get("allocatedResourceStatuses") or {}).items():
         errors += _resource_key(name, path)
         if state not in _RESIZE_STATES:

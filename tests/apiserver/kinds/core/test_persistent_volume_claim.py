@@ -178,7 +178,7 @@ def test_classes_change_only_from_none() -> None:
     annotated = changed(bound(), {"metadata.annotations": {"volume.beta.kubernetes.io/storage-class": "old"}})
     assert tester.update(changed(CLAIM, {"spec.storageClassName": "old"}), annotated).errors == []
     assert tester.update(CLAIM, annotated).errors == [
-        'metadata.annotations[volume.beta.kubernetes.io/storage-class]: Invalid value: "": field is immutable'
+        'metadata.annotations.volume.beta.kubernetes.io/storage-class: Invalid value: "": field is immutable'
     ]
 
 
@@ -198,7 +198,7 @@ def test_status() -> None:
     }
     assert tester.update(changed(CLAIM, {"status": status}), bound(), subresource="status").errors == [
         "status.capacity[storage]: Invalid value: -1: must be a valid resource quantity",
-        'status.allocatedResourceStatuses: Unsupported value: "storage": supported values: '
+        'status.allocatedResourceStatus: Unsupported value: "storage": supported values: '
         '"ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizeInProgress", "NodeResizeInfeasible", '
         '"NodeResizePending"',
         'status.allocatedResources: Unsupported value: "cpu": supported values: "storage"',
