@@ -21,7 +21,7 @@ Obj = dict[str, Any]
 
 _OBJECT = re.compile(r"(?:/api/v1|/apis/[^/]+/[^/]+)(?:/namespaces/[^/]+)?/[^/]+(/[^/]+)?")
 _VARIABLE = re.compile(r"\$\{([\w:]+)\}")
-_PATIENCE = 10.0  # seconds that `until` waits unless it says how long
+_PATIENCE = 20.0  # seconds that `until` and `watch` wait unless they say how long; a busy machine may need them
 _PAUSE = 0.05  # seconds between two tries
 _UNSAFE = ' "<>\\^`{|}'  # what may not stand in a request line; escaped where a file has it
 
@@ -88,7 +88,7 @@ class Run:
                 return watch.refusal()
             for nested in step.get("meanwhile", []):
                 inner.extend(self._step(nested))
-            return watch.events(step["watch"]["events"], step["watch"].get("seconds", 5))
+            return watch.events(step["watch"]["events"], step["watch"].get("seconds", _PATIENCE))
 
     def _shown(self, step: Obj, answer: Obj) -> Obj:
         answer = self.normaliser.answer(answer, step["request"])
