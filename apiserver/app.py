@@ -37,6 +37,7 @@ FILTERS: tuple[tuple[str, str], ...] = (
     ("metrics", "after errors, which needs no counting; before all that may refuse"),
     ("deadline", "before anything that may wait"),
     ("authn", "before all that ask who it is"),
+    ("audit", "after authn: it records who really asks; before all that may refuse. Only there with a policy"),
     ("impersonation", "after authn and before all that judge the user: they judge the impersonated one"),
     ("fairness", "after impersonation: shares are the effective user's; before authz, which costs work"),
     ("authz", "last: nothing but the handler comes after it"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from apiserver import admission, authn, authz
+from apiserver import admission, audit, authn, authz
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Config:
     authn: authn.Config = field(default_factory=authn.Config)
     authz: authz.Config = field(default_factory=authz.Config)
     admission: admission.Config = field(default_factory=admission.Config)
+    audit: audit.Config = field(default_factory=audit.Config)
     service_cluster_ip_range: str = "10.96.0.0/16"
     # CIDR (or two, one of each family, comma-separated) that services get their addresses from.
     service_node_port_range: str = "30000-32767"

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, cast
 
 from apimachinery.clock import Clock, RealClock
-from apiserver import admission, authn, authz, discovery, kinds, openid, routing, storage
+from apiserver import admission, audit, authn, authz, discovery, kinds, openid, routing, storage
 from apiserver.admission.chain import Chain
 from apiserver.admission.webhooks.caller import Caller
 from apiserver.aggregation.aggregator import Aggregator
@@ -30,6 +30,7 @@ from apiserver.bootstrap import (
 from apiserver.bootstrap.ensure import Access
 from apiserver.columns import ColumnDefinitions, scale_columns
 from apiserver.config import Config
+from apiserver.filters.audit import AuditFilter
 from apiserver.filters.authn import AuthenticationFilter
 from apiserver.filters.authz import AuthorizationFilter
 from apiserver.filters.base import Filter
@@ -120,6 +121,7 @@ class ApiServer:
             scope_of=self._scope_of,
         )
         self.info = SelfInfo(self.app, clock, config, lambda: None, self.discovery.group_paths)
+        self.audit = audit.build(config.audit, clock, self.info.metrics)
         self.http: HttpServer | None = None
         self.background: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}  # what runs while it serves, by name
         self.conversions = Caller(self.reader, clock)
@@ -267,6 +269,8 @@ class ApiServer:
         await self.kubelets.close()
         await self.aggregator.close()
         await self.caches.close()
+        if self.audit is not None:
+            await self.audit.close()
 
     # -- parts
 
@@ -274,16 +278,22 @@ class ApiServer:
         config = self.config
         deadline = Deadline(self.clock, config.request_timeout)
         self.background["request-deadlines"] = deadline.run
+        audit_filter: AuditFilter | None = None
+        if self.audit is not None:
+            self.background.update(self.audit.work)
+            audit_filter = AuditFilter(self.audit)
         built: dict[str, Filter] = {
             "errors": Errors(),
             "metrics": RequestMetrics(self.info.metrics, self.clock, self.app.routes.keys()),
             "deadline": deadline,
-            "authn": AuthenticationFilter(self.authentication),
+            "authn": AuthenticationFilter(self.authentication, audit_filter),
             "impersonation": ImpersonationFilter(self.authorization),
             "fairness": self._limits(),
             "authz": AuthorizationFilter(self.authorization),
         }
-        return [built[name] for name, _ in FILTERS]
+        if audit_filter is not None:
+            built["audit"] = audit_filter
+        return [built[name] for name, _ in FILTERS if name in built]
 
     def _fairness(self) -> Fairness | None:
         config = self.config

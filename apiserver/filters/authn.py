@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from apimachinery.errors import ApiError
 from apiserver.authn.base import Credentials
 from serving import tls
 
 if TYPE_CHECKING:
     from apiserver.authn.service import Authentication
+    from apiserver.filters.audit import AuditFilter
     from apiserver.filters.base import Proceed, Request
     from serving.reply import Reply
 
@@ -17,12 +19,18 @@ if TYPE_CHECKING:
 class AuthenticationFilter:
     """Asks authentication once per request."""
 
-    def __init__(self, authentication: Authentication) -> None:
+    def __init__(self, authentication: Authentication, audit: AuditFilter | None = None) -> None:
         self._authentication = authentication
+        self._audit = audit
 
     async def __call__(self, request: Request, proceed: Proceed) -> Reply:
         credentials = Credentials(request.headers, request.peer_certificate(), lambda: _intermediates(request))
-        request.user = request.authenticated = await self._authentication.authenticate(credentials)
+        try:
+            request.user = request.authenticated = await self._authentication.authenticate(credentials)
+        except ApiError:
+            if self._audit is not None:
+                await self._audit.unauthenticated(request)
+            raise
         return await proceed(request)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp.web_request import BaseRequest
 
@@ -23,6 +23,9 @@ from apiserver.authn.user import ANONYMOUS, User
 from apiserver.requestinfo import RequestInfo
 from serving.reply import Reply
 
+if TYPE_CHECKING:
+    from apiserver.audit.events import AuditEvent
+
 MAX_BODY = 3 * 1024 * 1024  # bytes, as sent and after decompression
 
 
@@ -31,14 +34,15 @@ class Request:
 
     http: aiohttp's request (headers, transport). info: its target. user: who sent it, set by the authentication filter and replaced
     by impersonation (`authenticated` keeps the original). warnings: texts for Warning headers. annotations: for audit.
+    audit: the record of it, where the audit policy wants one. reply_headers: what every answer to it carries, errors too.
     begun: whoever streams a watch takes this call, and makes it once the watch's first state is sent.
-    reply_headers: what every answer to it carries, errors too.
     """
 
     __slots__ = (
         "_body",
         "_query",
         "annotations",
+        "audit",
         "audit_id",
         "authenticated",
         "begun",
@@ -68,6 +72,7 @@ class Request:
         self.received = received
         self.warnings: list[str] = []
         self.annotations: dict[str, str] = {}
+        self.audit: AuditEvent | None = None
         self.begun: Callable[[], None] | None = None
         self.reply_headers: Sequence[tuple[str, str]] = ()
 

@@ -17,6 +17,8 @@ async def delete(scope: Scope, request: Request) -> Reply:
     """200 with the object while it lingers, else with a Status that names it (or, for some kinds, the object)."""
     form = scope.wanted(request)
     opts = await options.delete_options(request)
+    if request.audit is not None and request.size:
+        request.audit.request_object(opts)
     result, gone = await scope.store.delete(scope.write(request, opts))
     status = 202 if not gone and opts.get("orphanDependents") is False else 200
     if not gone or scope.kind.returns_deleted:

@@ -19,6 +19,8 @@ async def deletecollection(scope: Scope, request: Request) -> Reply:
     wanted = options.list_options(query)
     chosen = selection.select(scope, wanted.label_selector, wanted.field_selector)
     opts = await options.delete_options(request)
+    if request.audit is not None and request.size:
+        request.audit.request_object(opts)
     listing = await list_handler.page(scope, info.namespace, wanted, chosen)
     for entry in listing.entries:
         write = scope.write(request, dict(opts), entry.name)

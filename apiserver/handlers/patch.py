@@ -36,6 +36,8 @@ async def patch(scope: Scope, request: Request) -> Reply:
     raw = await request.read()
     opts = options.patch_options(request.query, patch_type)
     applies = patch_type == negotiate.APPLY_PATCH
+    if request.audit is not None and request.audit.wants_request:
+        await offloop.run(len(raw), lambda: _record(request, raw, applies))
     if applies:
         change = await offloop.run(len(raw), lambda: _apply(scope, request, raw, opts))
     else:
@@ -67,6 +69,16 @@ async def patch(scope: Scope, request: Request) -> Reply:
         may_create=lambda: authorize_create(scope, request),
     )
     return scope.reply(request, form, result, 201 if created else 200)
+
+
+def _record(request: Request, raw: bytes, yaml: bool) -> None:
+    """The patch goes into the audit event if it can be read."""
+    try:
+        document = codec.parse(raw, yaml=yaml).obj
+    except codec.ParseError:
+        return
+    if request.audit is not None:
+        request.audit.request_patch(document)
 
 
 def _merge(scope: Scope, request: Request, patch_type: str, raw: bytes, opts: Obj) -> Change:

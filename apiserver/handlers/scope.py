@@ -184,6 +184,8 @@ class Scope:
         def decoded() -> Obj:
             obj = decode_body(self.type, raw, media_type, self.expected(), options, request.warnings)
             self.kind.default(obj, self.version)
+            if request.audit is not None:
+                request.audit.request_object(obj)
             return obj
 
         return await offloop.run(len(raw), decoded)

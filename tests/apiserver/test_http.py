@@ -26,7 +26,7 @@ def head(api: Api, method: str, path: str, *lines: str) -> bytes:
 
 def test_the_order_of_filters() -> None:
     names = [name for name, _ in FILTERS]
-    assert names == ["errors", "metrics", "deadline", "authn", "impersonation", "fairness", "authz"]
+    assert names == ["errors", "metrics", "deadline", "authn", "audit", "impersonation", "fairness", "authz"]
 
 
 async def test_bodies_have_a_limit(api: Api) -> None:

@@ -38,6 +38,8 @@ async def read(
     opts = options.create_options(request.query)
     info = schemas.load().type(schema or f"{expected.api_version}/{expected.kind}")
     obj = decode_body(info, raw, media_type, expected, opts, request.warnings)
+    if request.audit is not None:
+        request.audit.request_object(obj)
     if not preconditions:
         metadata.wipe_system_fields(obj["metadata"])
     metadata.match_namespace(obj["metadata"], request.info.namespace)
