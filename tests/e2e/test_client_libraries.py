@@ -56,8 +56,8 @@ def settings(name: str, **data: str) -> Obj:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": {"part": "x"}}, "data": data}
 
 
-def boats_crd() -> Obj:
-    """Boats: a namespaced kind with status and scale, shared by all tests of a run."""
+def rafts_crd() -> Obj:
+    """Rafts: a namespaced kind with status and scale, shared by all tests of a run."""
     free = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     spec = {"type": "object", "properties": {"crew": {"type": "integer", "minimum": 0, "default": 1}}}
     schema = {"type": "object", "properties": {"spec": spec, "status": free}}
@@ -69,7 +69,7 @@ def boats_crd() -> Obj:
         "schema": {"openAPIV3Schema": schema},
         "subresources": {"status": {}, "scale": scale},
     }
-    return crd("ships.example.com", "boats", "Boat", version)
+    return crd("ships.example.com", "rafts", "Raft", version)
 
 
 def crd(group: str, plural: str, kind: str, version: Obj) -> Obj:
@@ -83,14 +83,14 @@ def crd(group: str, plural: str, kind: str, version: Obj) -> Obj:
 
 
 @pytest.fixture
-def boats(cluster: Cluster) -> str:
-    cluster.apply(manifest(boats_crd()))
-    cluster.out("wait", "crd/boats.ships.example.com", "--for=condition=Established", "--timeout=30s")
-    return "boats"
+def rafts(cluster: Cluster) -> str:
+    cluster.apply(manifest(rafts_crd()))
+    cluster.out("wait", "crd/rafts.ships.example.com", "--for=condition=Established", "--timeout=30s")
+    return "rafts"
 
 
-def boat(name: str, crew: int = 3) -> Obj:
-    return {"apiVersion": "ships.example.com/v1", "kind": "Boat", "metadata": {"name": name}, "spec": {"crew": crew}}
+def raft(name: str, crew: int = 3) -> Obj:
+    return {"apiVersion": "ships.example.com/v1", "kind": "Raft", "metadata": {"name": name}, "spec": {"crew": crew}}
 
 
 # -- the official client
@@ -104,12 +104,12 @@ def official(cluster: Cluster) -> Iterator[Any]:
     client.close()
 
 
-def test_official_dynamic_client(official: Any, namespace: str, boats: str) -> None:
+def test_official_dynamic_client(official: Any, namespace: str, rafts: str) -> None:
     from kubernetes import dynamic
 
     client = dynamic.DynamicClient(official)
-    kind = client.resources.get(api_version="ships.example.com/v1", kind="Boat")
-    assert kind.create(body=boat("argo"), namespace=namespace).spec.crew == 3
+    kind = client.resources.get(api_version="ships.example.com/v1", kind="Raft")
+    assert kind.create(body=raft("argo"), namespace=namespace).spec.crew == 3
     assert kind.patch(
         body={"spec": {"crew": 5}}, name="argo", namespace=namespace, content_type="application/merge-patch+json"
     ).spec.crew == 5  # fmt: skip
@@ -117,11 +117,11 @@ def test_official_dynamic_client(official: Any, namespace: str, boats: str) -> N
         body={"status": {"crew": 5}}, name="argo", namespace=namespace, content_type="application/merge-patch+json"
     ).status.crew == 5  # fmt: skip
     applied = client.server_side_apply(
-        kind, body=boat("argo", 6), name="argo", namespace=namespace, field_manager="me", force_conflicts=True
+        kind, body=raft("argo", 6), name="argo", namespace=namespace, field_manager="me", force_conflicts=True
     )
     assert applied.spec.crew == 6
     with pytest.raises(dynamic.exceptions.ConflictError):
-        client.server_side_apply(kind, body=boat("argo", 7), name="argo", namespace=namespace, field_manager="you")
+        client.server_side_apply(kind, body=raft("argo", 7), name="argo", namespace=namespace, field_manager="you")
     seen = []
     for event in kind.watch(namespace=namespace, timeout=10):
         seen.append(event["type"])
@@ -133,7 +133,7 @@ def test_official_dynamic_client(official: Any, namespace: str, boats: str) -> N
     with pytest.raises(dynamic.exceptions.NotFoundError):
         kind.get(name="argo", namespace=namespace)
     with pytest.raises(dynamic.exceptions.UnprocessibleEntityError):
-        kind.create(body=boat("sinking", -1), namespace=namespace)
+        kind.create(body=raft("sinking", -1), namespace=namespace)
 
 
 def test_official_typed_models_take_everything_that_lists_return(official: Any, cluster: Cluster) -> None:
@@ -297,7 +297,7 @@ async def test_asyncio_leader_election(cluster: Cluster, namespace: str) -> None
 # -- kr8s
 
 
-async def test_kr8s(cluster: Cluster, namespace: str, boats: str) -> None:
+async def test_kr8s(cluster: Cluster, namespace: str, rafts: str) -> None:
     kr8s = pytest.importorskip("kr8s")
     from kr8s.asyncio import objects
 
@@ -317,30 +317,30 @@ async def test_kr8s(cluster: Cluster, namespace: str, boats: str) -> None:
     await web.label({"seen": "yes"})
     await web.annotate({"note": "x"})
     assert [found.name async for found in api.get("deployments", label_selector={"seen": "yes"})] == ["web"]
-    Boat = kr8s.asyncio.objects.new_class(kind="Boat", version="ships.example.com/v1", namespaced=True, scalable=True)
-    argo = await Boat(boat("argo"), namespace=namespace, api=api)
+    Raft = kr8s.asyncio.objects.new_class(kind="Raft", version="ships.example.com/v1", namespaced=True, scalable=True)
+    argo = await Raft(raft("argo"), namespace=namespace, api=api)
     await argo.create()
     await argo.patch({"spec": {"crew": 7}})
     assert argo.spec.crew == 7
     assert await argo.exists()
     seen = []
-    async for kind, obj in api.watch("boats.ships.example.com"):
+    async for kind, obj in api.watch("rafts.ships.example.com"):
         seen.append((kind, obj.name))
         if kind == "DELETED":
             break
         await argo.delete()
     assert seen == [("ADDED", "argo"), ("DELETED", "argo")]
     with pytest.raises(kr8s.NotFoundError):
-        await Boat.get("argo", namespace=namespace, api=api)
+        await Raft.get("argo", namespace=namespace, api=api)
     await web.delete(propagation_policy="Foreground")
     await web.wait("delete", timeout=30)
-    assert [resource["name"] for resource in await api.api_resources() if resource["kind"] == "Boat"] == ["boats"]
+    assert [resource["name"] for resource in await api.api_resources() if resource["kind"] == "Raft"] == ["rafts"]
 
 
 # -- lightkube
 
 
-def test_lightkube(cluster: Cluster, namespace: str, boats: str) -> None:
+def test_lightkube(cluster: Cluster, namespace: str, rafts: str) -> None:
     lightkube = pytest.importorskip("lightkube")
     from lightkube import codecs, generic_resource
     from lightkube.resources.apps_v1 import Deployment
@@ -371,10 +371,10 @@ def test_lightkube(cluster: Cluster, namespace: str, boats: str) -> None:
             break
     assert [line.strip() for line in client.log("talk")] == ["one", "two"]
     generic_resource.load_in_cluster_generic_resources(client)
-    Boat: Any = generic_resource.get_generic_resource("ships.example.com/v1", "Boat")  # type: ignore[no-untyped-call]
-    assert client.create(Boat(metadata={"name": "argo"}, spec={"crew": 2})).spec["crew"] == 2
-    assert [found.metadata.name for found in client.list(Boat, namespace="*")].count("argo") == 1
-    client.delete(Boat, "argo")
+    Raft: Any = generic_resource.get_generic_resource("ships.example.com/v1", "Raft")  # type: ignore[no-untyped-call]
+    assert client.create(Raft(metadata={"name": "argo"}, spec={"crew": 2})).spec["crew"] == 2
+    assert [found.metadata.name for found in client.list(Raft, namespace="*")].count("argo") == 1
+    client.delete(Raft, "argo")
     client.delete(Deployment, "web", cascade=CascadeType.FOREGROUND)
     client.deletecollection(ConfigMap)
     assert [found.metadata.name for found in client.list(ConfigMap, labels={"part": "x"})] == []
@@ -405,7 +405,7 @@ PEERINGS = crd(
 @contextlib.contextmanager
 def operator(cluster: Cluster, namespace: str, log: Path, *arguments: str) -> Iterator[None]:
     """A running operator; its log is shown when the block fails."""
-    script = Path(__file__).with_name("operator_boats.py")
+    script = Path(__file__).with_name("operator_rafts.py")
     command = [sys.executable, "-m", "kopf", "run", f"--namespace={namespace}", *arguments, str(script)]
     environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
     with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output, env=environment) as process:
@@ -419,55 +419,55 @@ def operator(cluster: Cluster, namespace: str, log: Path, *arguments: str) -> It
             process.wait(20)
 
 
-def test_a_kopf_operator(cluster: Cluster, namespace: str, boats: str, tmp_path: Path) -> None:
+def test_a_kopf_operator(cluster: Cluster, namespace: str, rafts: str, tmp_path: Path) -> None:
     pytest.importorskip("kopf")
     pytest.importorskip("kubernetes_asyncio", reason="the operator uses it")
     inside = f"--namespace={namespace}"
 
     def state() -> Any:
-        return cluster.get("boat", "argo", inside)
+        return cluster.get("raft", "argo", inside)
 
     with operator(cluster, namespace, tmp_path / "log", "--standalone"):
-        cluster.out("apply", "-f", "-", inside, stdin=manifest(boat("argo")))
+        cluster.out("apply", "-f", "-", inside, stdin=manifest(raft("argo")))
         made = eventually(lambda: state().get("status", {}).get("create"))
         assert made == {"log": "argo-log"}
         live = state()
-        assert live["metadata"]["finalizers"] == ["boats.example.com/operator"]
+        assert live["metadata"]["finalizers"] == ["rafts.example.com/operator"]
         log = cluster.get("configmap", "argo-log", inside)
         assert log["metadata"]["ownerReferences"][0]["uid"] == live["metadata"]["uid"]
-        cluster.out("patch", "boat", "argo", inside, "--type=merge", "--patch", '{"spec":{"crew":9}}')
+        cluster.out("patch", "raft", "argo", inside, "--type=merge", "--patch", '{"spec":{"crew":9}}')
         eventually(lambda: cluster.get("configmap", "argo-log", inside)["data"]["crew"] == "9")
         eventually(lambda: state()["status"].get("ticks", 0) >= 2)
-        eventually(lambda: "the boat is ready" in cluster.out("events", "--for=boat/argo", inside))
-        cluster.out("delete", "boat", "argo", inside, "--timeout=20s")
+        eventually(lambda: "the raft is ready" in cluster.out("events", "--for=raft/argo", inside))
+        cluster.out("delete", "raft", "argo", inside, "--timeout=20s")
         assert cluster.get("configmap", "argo-goodbye", inside)
         cluster.out(
             "wait", "configmap/argo-log", inside, "--for=delete", "--timeout=20s"
         )  # the garbage collector's work
 
 
-def test_kopf_operators_that_know_their_peers(cluster: Cluster, namespace: str, boats: str, tmp_path: Path) -> None:
+def test_kopf_operators_that_know_their_peers(cluster: Cluster, namespace: str, rafts: str, tmp_path: Path) -> None:
     pytest.importorskip("kopf")
     pytest.importorskip("kubernetes_asyncio", reason="the operator uses it")
     inside = f"--namespace={namespace}"
     cluster.apply(manifest(PEERINGS))
     cluster.out("wait", "crd/kopfpeerings.kopf.dev", "--for=condition=Established", "--timeout=30s")
-    peering = {"apiVersion": "kopf.dev/v1", "kind": "KopfPeering", "metadata": {"name": "boats"}}
+    peering = {"apiVersion": "kopf.dev/v1", "kind": "KopfPeering", "metadata": {"name": "rafts"}}
     cluster.out("apply", "-f", "-", inside, stdin=manifest(peering))
 
     def peers() -> dict[str, Any]:
-        status: dict[str, Any] = cluster.get("kopfpeering", "boats", inside).get("status", {})
+        status: dict[str, Any] = cluster.get("kopfpeering", "rafts", inside).get("status", {})
         return status
 
     weak, strong = tmp_path / "weak", tmp_path / "strong"
-    with operator(cluster, namespace, weak, "--peering=boats", "--priority=1"):
+    with operator(cluster, namespace, weak, "--peering=rafts", "--priority=1"):
         eventually(lambda: len(peers()) == 1)
-        with operator(cluster, namespace, strong, "--peering=boats", "--priority=9"):
+        with operator(cluster, namespace, strong, "--peering=rafts", "--priority=9"):
             eventually(lambda: sorted(peer["priority"] for peer in peers().values()) == [1, 9])
             eventually(lambda: "Pausing operations" in weak.read_text())
-            cluster.out("apply", "-f", "-", inside, stdin=manifest(boat("argo")))
-            eventually(lambda: cluster.get("boat", "argo", inside).get("status", {}).get("create"))
+            cluster.out("apply", "-f", "-", inside, stdin=manifest(raft("argo")))
+            eventually(lambda: cluster.get("raft", "argo", inside).get("status", {}).get("create"))
             assert "Handler 'create'" in strong.read_text()
             assert "Handler 'create'" not in weak.read_text()
         eventually(lambda: "Resuming operations" in weak.read_text())
-        cluster.out("delete", "boat", "argo", inside, "--timeout=20s")
+        cluster.out("delete", "raft", "argo", inside, "--timeout=20s")

@@ -31,6 +31,8 @@ def web(tour: Tour) -> str:
     tour.apply(deployment("web", "sh", "-c", SERVE, container=probe))
     assert tour("expose", "deployment", "web", "--port=80", "--target-port=8080") == "service/web exposed"
     tour("rollout", "status", "deployment/web", "--timeout=60s")
+    ready = "--for=jsonpath={.endpoints[0].conditions.ready}=true"
+    tour("wait", "endpointslices", "-l", "kubernetes.io/service-name=web", ready, "--timeout=30s")
     return "web"
 
 
