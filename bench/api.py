@@ -13,8 +13,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import load, serve
@@ -120,6 +121,7 @@ def rows() -> Iterator[Row]:
             yield Row("memory when idle", running.memory(), "MB")
             yield from _requests(running)
             yield from _lists(running)
+            yield from _shares(running)
             yield asyncio.run(_watches(running))
             yield Row("memory afterwards", running.memory(), "MB")
 
@@ -178,6 +180,47 @@ def _lists(running: Server) -> Iterator[Row]:
     size = outcome.size / 1e6
     note = f"{outcome.size / outcome.answers / 1e6:.1f} MB each, {size / spent:.0f} MB per second of the server"
     yield Row("lists of 2,000 pods", size / outcome.seconds, "MB/s", 500, note)
+
+
+def _shares(running: Server, connections: int = 64) -> Iterator[Row]:
+    """How long one client's gets take beside another who lists everything on many connections."""
+    target = running.target
+    subjects = [
+        {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": name} for name in ("greedy", "modest")
+    ]
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
+    binding = json.dumps({"metadata": {"name": "bench"}, "roleRef": role, "subjects": subjects}).encode()
+    path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+    asyncio.run(_once(target, request(target, "POST", path, binding)))
+    greedy, modest = replace(target, token=serve.GREEDY), replace(target, token=serve.MODEST)
+    raw = request(greedy, "GET", f"{NAMESPACE}/pods?labelSelector=app%3Dnone")
+
+    def lists(number: int) -> Iterator[bytes]:
+        while True:
+            yield raw
+
+    alone = asyncio.run(_latency(modest, seconds=1))
+    with ThreadPoolExecutor(1) as pool:
+        abuse = pool.submit(load.drive, greedy, lists, connections=connections, seconds=4)
+        time.sleep(1)
+        beside = asyncio.run(_latency(modest, seconds=2.5))
+        outcome = abuse.result()
+    note = f"median; {alone:.1f} alone; the other lists on {connections} connections, {outcome.failed} of its "
+    note += f"{outcome.answers} requests were refused"
+    yield Row("get beside an abuser", beside, "ms", 50, note)
+
+
+async def _latency(target: Target, seconds: float) -> float:
+    """The median milliseconds of a get on one connection."""
+    connection = await Connection.open(target)
+    raw = request(target, "GET", f"{NAMESPACE}/pods/po-0-1")
+    taken = []
+    end = time.perf_counter() + seconds
+    while (begun := time.perf_counter()) < end:
+        await connection.ask(raw)
+        taken.append(time.perf_counter() - begun)
+    connection.close()
+    return sorted(taken)[len(taken) // 2] * 1000
 
 
 async def _watches(running: Server, watchers: int = 200, writes: int = 400) -> Row:

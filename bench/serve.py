@@ -15,6 +15,7 @@ from apiserver.config import Config
 from steersman import pki
 
 TOKEN = "bench-token"
+GREEDY, MODEST = "greedy-token", "modest-token"  # of two users who are nobody special
 
 
 def config_for(data: Path, port: int) -> Config:
@@ -24,7 +25,7 @@ def config_for(data: Path, port: int) -> Config:
     leaves = pki.cluster_leaves(node_name="bench", dns_names=(), addresses=(), node_addresses=())
     pki.ensure(folder, leaves, RealClock())
     tokens = data / "tokens.csv"
-    tokens.write_text(f"{TOKEN},bench,,system:masters\n")
+    tokens.write_text(f"{TOKEN},bench,,system:masters\n{GREEDY},greedy,\n{MODEST},modest,\n")
     return Config(
         bind_address="127.0.0.1",
         secure_port=port,

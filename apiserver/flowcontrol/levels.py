@@ -3,8 +3,9 @@
 The rules are those of KEP-1040 and the original's fair queuing for servers: a flow is dealt a hand of queues and joins the
 one with the least work waiting; each queue has a virtual time at which its next request starts, which moves on by the work
 that is dispatched from it, and the queue that would finish first goes first. Virtual time R passes at the rate at which
-each busy queue gets seats. A request that nothing stands in the way of takes its seats in a few additions; queues are only
-visited when somebody waits.
+each busy queue gets seats; that is counted in seats in use and not in seats wanted, because here requests also wait for
+their turn of the loop, and while nobody is served nobody's claim may grow. A request that nothing stands in the way of
+takes its seats in a few additions; queues are only visited when somebody waits.
 
 pacing.py decides when levels may dispatch; controller.py makes levels and tells them their limits.
 """
@@ -180,7 +181,7 @@ class Level:
             self._sum += demand * passed
             self._squares += demand * demand * passed
             if self._active:
-                self.virtual += (demand if demand < self.limit else self.limit) * passed / self._active
+                self.virtual += demand * passed / self._active
         self._last = ticket.started = now
         seats = ticket.seats
         stats = ticket.flow.stats
@@ -336,7 +337,7 @@ class Level:
         self._sum += demand * passed
         self._squares += demand * demand * passed
         if self._active:
-            self.virtual += (demand if demand < self.limit else self.limit) * passed / self._active
+            self.virtual += self.in_use * passed / self._active
         seconds = now - ticket.started
         self.executing -= 1
         del self.running[ticket]
@@ -381,7 +382,7 @@ class Level:
             self._sum += demand * passed
             self._squares += demand * demand * passed
             if self._active:
-                self.virtual += (demand if demand < self.limit else self.limit) * passed / self._active
+                self.virtual += self.in_use * passed / self._active
 
     def expired(self, now: float, seconds: float) -> list[Ticket]:
         """Those that have waited longer than that."""
