@@ -219,6 +219,37 @@ def test_official_leader_election(official: Any, cluster: Cluster, namespace: st
     assert leases.read_namespaced_lease("leader", namespace).spec.holder_identity == "second"
 
 
+def serving() -> Obj:
+    """A pod that is ready once it serves a page on port 8080."""
+    script = "mkdir -p /www; echo hello > /www/index.html; httpd -f -p 8080 -h /www"
+    return pod(
+        "web", "sh", "-c", script, container={"readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1}}
+    )
+
+
+def test_official_ports_and_input(official: Any, cluster: Cluster, namespace: str) -> None:
+    from kubernetes import client, stream
+
+    core = client.CoreV1Api(official)
+    core.create_namespaced_pod(namespace, serving())
+    cluster.out("wait", "pod/web", f"--namespace={namespace}", "--for=condition=Ready", "--timeout=60s")
+    forward = stream.portforward(core.connect_get_namespaced_pod_portforward, "web", namespace, ports="8080")
+    with contextlib.closing(forward.socket(8080)) as connection:
+        connection.setblocking(True)
+        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        received = b"".join(iter(lambda: connection.recv(1024), b""))
+    assert received.endswith(b"\r\n\r\nhello\n")
+    assert forward.error(8080) is None
+    cat = stream.stream(
+        core.connect_get_namespaced_pod_exec, "web", namespace,
+        command=["cat"], stdin=True, stdout=True, stderr=True, tty=False, _preload_content=False,
+    )  # fmt: skip
+    cat.write_stdin("there and back\n")
+    assert cat.readline_stdout(timeout=20) == "there and back"
+    cat.close()
+    assert core.connect_get_namespaced_pod_proxy_with_path("web:8080", namespace, "index.html") == "hello\n"
+
+
 # -- kubernetes_asyncio
 
 
@@ -311,6 +342,14 @@ async def test_kr8s(cluster: Cluster, namespace: str, rafts: str) -> None:
     assert await pods[0].ready()
     done = await pods[0].exec(["echo", "hello"])
     assert done.stdout == b"hello\n"
+    page = await objects.Pod(serving(), namespace=namespace, api=api)
+    await page.create()
+    await page.wait("condition=Ready", timeout=30)
+    async with page.portforward(8080) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        assert (await reader.read()).endswith(b"hello\n")
+        writer.close()
     await web.scale(1)
     await web.refresh()
     assert web.replicas == 1
