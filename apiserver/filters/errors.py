@@ -84,13 +84,14 @@ def method_not_allowed() -> ApiError:
     return ApiError(405, "MethodNotAllowed", text, details={})
 
 
+_WARNINGS = 80  # clients in Python do not read more than 100 headers
 _WARNING_BYTES = 4 * 1024  # in all; beyond it each text is cut to 256 characters, as the original does
 
 
 def warning_headers(texts: list[str]) -> list[str]:
     """Warning headers' values (RFC 7234): code 299, no agent, the text quoted; each text once."""
     unique = list(dict.fromkeys(texts))
-    if sum(map(len, unique)) <= _WARNING_BYTES:
+    if sum(map(len, unique)) <= _WARNING_BYTES and len(unique) <= _WARNINGS:
         drawn = [_quote(text) for text in unique]
         if sum(map(len, drawn)) <= _WARNING_BYTES:
             return drawn
@@ -98,7 +99,7 @@ def warning_headers(texts: list[str]) -> list[str]:
     for text in unique:
         value = _quote(text[:256])
         total += len(value)
-        if total > _WARNING_BYTES:
+        if total > _WARNING_BYTES or len(kept) == _WARNINGS:
             break
         kept.append(value)
     return kept
