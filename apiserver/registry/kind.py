@@ -174,7 +174,8 @@ class Kind:
     has_generation: bool = False  # metadata.generation counts changes of desired state
     graceful: bool = False  # deletion honours a grace period (pods)
     orphan_by_default: bool = False  # default propagation policy
-    revalidates_metadata: bool = False  # its own rules check metadata again on an update, as for a new object
+    revalidates_metadata: int = 0  # how often its own rules check metadata as a new object's on an update of the object
+    checks_metadata_change: bool = True  # its own rules check what an update changes in metadata
     core_metadata: bool = True  # its own rules for metadata are core's, which know finalizers (validation/meta.py)
     own_metadata: bool = (
         True  # it has rules of its own for metadata; else the general ones count, after its other rules

@@ -48,11 +48,12 @@ def validate(kind: Kind, ctx: Ctx, new: Obj, old: Obj) -> list[FieldError]:
     update = meta_rules.validate_object_meta_update(meta, old_meta)
     found = meta_rules.validate_object_meta(meta, kind.namespaced, names.path_segment) + update
     if kind.own_metadata:
-        found += update
-        if kind.core_metadata and (finalizers := meta.get("finalizers")):
-            found += meta_rules.validate_core_finalizers(finalizers, "metadata.finalizers")
-        if kind.revalidates_metadata:
-            found += validate_new_metadata(kind, meta)
+        if kind.checks_metadata_change or ctx.subresource:
+            found += update
+            if kind.core_metadata and (finalizers := meta.get("finalizers")):
+                found += meta_rules.validate_core_finalizers(finalizers, "metadata.finalizers")
+        if kind.revalidates_metadata and not ctx.subresource:
+            found += validate_new_metadata(kind, meta) * kind.revalidates_metadata
     return found + kind.validate_update(ctx, new, old)
 
 

@@ -142,12 +142,22 @@ def _ranges(ranges: Sequence[str]) -> list[FieldError]:
     errors: list[FieldError] = []
     for position, cidr in enumerate(ranges):
         errors += ips.legacy_cidr(f"spec.podCIDRs[{position}]", cidr)
-    if len(ranges) > 1:
-        parsed = [ips.parse_cidr(cidr) for cidr in ranges]
-        families = {network[1].version for network in parsed if network is not None}
-        if len(ranges) > 2 or len(families) < 2:
-            text = "may specify no more than one CIDR for each IP family"
-            errors.append(field.invalid("spec.podCIDRs", ranges, text))
+    if len(ranges) < 2:
+        return errors
+    families = set()
+    for cidr in ranges:
+        if (network := ips.parse_cidr(cidr)) is None:
+            why = f'failed to parse cidr value:"{cidr}" with error:invalid CIDR address: {cidr}'
+            text = f"invalid PodCIDRs. failed to check with dual stack with error:{why}"
+            errors.append(field.internal("spec.podCIDRs", text))
+            break
+        families.add(network[1].version)
+    if len(ranges) > 2 or len(families) < 2:
+        text = "may specify no more than one CIDR for each IP family"
+        errors.append(field.invalid("spec.podCIDRs", ranges, text))
+    for position, cidr in enumerate(ranges):
+        if cidr in ranges[:position]:
+            errors.append(field.duplicate(f"spec.podCIDRs[{position}]", cidr))
     return errors
 
 
@@ -185,7 +195,7 @@ def _config(source: Obj, path: str, pins: Callable[[Obj, str], list[FieldError]]
     ):
         value = reference.get(name) or ""
         if not value:
-            errors.append(field.required(f"{path}.{name}"))
+            errors.append(field.required(f"{path}.{name}", f"{name} must be set"))
         else:
             errors += [field.invalid(f"{path}.{name}", value, text) for text in check(value)]
     return errors
@@ -200,4 +210,8 @@ def _unpinned(reference: Obj, path: str) -> list[FieldError]:
 
 
 def _pinned(reference: Obj, path: str) -> list[FieldError]:
-    return [field.required(f"{path}.{name}") for name in ("uid", "resourceVersion") if not reference.get(name)]
+    return [
+        field.required(f"{path}.{name}", f"{name} must be set in status")
+        for name in ("uid", "resourceVersion")
+        if not reference.get(name)
+    ]

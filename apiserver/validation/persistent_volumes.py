@@ -23,6 +23,7 @@ CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 _MOUNT_ANNOTATION = "volume.beta.kubernetes.io/mount-options"
 _POLICIES = ("Delete", "Recycle", "Retain")
 _ONE_TYPE = "may not specify more than 1 volume type"
+_AFFINITY_FIXED = meta.IMMUTABLE + ", except for updating from beta label to GA"
 _INLINE = "in the context of inline volumes"
 
 
@@ -218,7 +219,7 @@ def _attributes_class(spec: Obj, path: str) -> list[FieldError]:
 def validate_update(volume: Obj, old: Obj) -> list[FieldError]:
     """A volume's source never changes, but for one secret that may be added; its affinity only from none."""
     spec, before = volume.get("spec") or {}, old.get("spec") or {}
-    errors = validate_volume(volume, old)
+    errors = validate_volume(volume, old) * 2  # the original checks an update as a new object, too
     source, had = source_of(spec), source_of(before)
     if "csi" in had and had["csi"].get("controllerExpandSecretRef") is None and "csi" in source:
         source["csi"] = {key: value for key, value in source["csi"].items() if key != "controllerExpandSecretRef"}
@@ -229,7 +230,7 @@ def validate_update(volume: Obj, old: Obj) -> list[FieldError]:
     errors += meta.validate_immutable(spec.get("volumeMode"), before.get("volumeMode"), "volumeMode")
     affinity, was = spec.get("nodeAffinity"), before.get("nodeAffinity")
     if was is not None and not _same_affinity(affinity, was):
-        errors += [field.invalid("nodeAffinity", gostruct.volume_affinity(affinity), meta.IMMUTABLE)]
+        errors += [field.invalid("nodeAffinity", gostruct.volume_affinity(affinity), _AFFINITY_FIXED)]
     if before.get("volumeAttributesClassName") is not None and spec.get("volumeAttributesClassName") is None:
         text = "update from non-nil value to nil is forbidden"
         errors.append(field.forbidden("spec.volumeAttributesClassName", text))

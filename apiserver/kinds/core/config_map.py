@@ -19,7 +19,7 @@ FROZEN = "field is immutable when `immutable` is set"
 class ConfigMapKind(Kind):
     kind = "ConfigMap"
     plural = "configmaps"
-    revalidates_metadata = True
+    revalidates_metadata = 1
     short_names = ("cm",)
     columns = (NAME_COLUMN, Column("Data", doc="data"), AGE_COLUMN)
 

@@ -21,6 +21,7 @@ class EndpointsKind(Kind):
     plural = "endpoints"
     short_names = ("ep",)
     create_on_update = True
+    revalidates_metadata = 1
     columns = (NAME_COLUMN, Column("Endpoints", doc="subsets"), AGE_COLUMN)
 
     def deprecation(self, version: str) -> str:

@@ -17,6 +17,8 @@ class LimitRangeKind(Kind):
     plural = "limitranges"
     short_names = ("limits",)
     create_on_update = True
+    revalidates_metadata = 1
+    checks_metadata_change = False
 
     def default(self, obj: Obj, version: str) -> None:
         for item in (obj.get("spec") or {}).get("limits") or ():

@@ -21,6 +21,7 @@ class NamespaceKind(Kind):
     kind = "Namespace"
     plural = "namespaces"
     namespaced = False
+    revalidates_metadata = 1
     short_names = ("ns",)
     verbs = ("create", "delete", "get", "list", "patch", "update", "watch")
     subresources = (Subresource("finalize", ("update",)), STATUS)

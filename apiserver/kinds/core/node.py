@@ -20,6 +20,7 @@ class NodeKind(Kind):
     kind = "Node"
     plural = "nodes"
     namespaced = False
+    revalidates_metadata = 1
     short_names = ("no",)
     subresources = (
         Subresource("proxy", ("create", "delete", "get", "patch", "update"), kind="NodeProxyOptions"),

@@ -28,6 +28,8 @@ class PersistentVolumeKind(Kind):
     plural = "persistentvolumes"
     returns_deleted = True
     namespaced = False
+    revalidates_metadata = 2
+    checks_metadata_change = False
     short_names = ("pv",)
     subresources = (STATUS,)
     columns = (

@@ -20,7 +20,7 @@ _KNOWN_SOURCES = (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "Vo
 class PersistentVolumeClaimKind(Kind):
     kind = "PersistentVolumeClaim"
     plural = "persistentvolumeclaims"
-    revalidates_metadata = True
+    revalidates_metadata = 1
     returns_deleted = True
     short_names = ("pvc",)
     subresources = (STATUS,)

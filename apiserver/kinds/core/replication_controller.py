@@ -24,6 +24,7 @@ class ReplicationControllerKind(Kind):
     subresources = (SCALE, STATUS)
     scale = Scale()
     has_generation = True
+    revalidates_metadata = 1
     orphan_by_default = True
     columns = (
         NAME_COLUMN,
@@ -64,7 +65,9 @@ class ReplicationControllerKind(Kind):
     def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
         if ctx.subresource or (old is not None and obj["metadata"]["generation"] == old["metadata"]["generation"]):
             return []
-        found = strategy.pod_name_advice(obj["metadata"]["name"]) if old is None else []
+        if old is not None:  # the original looks at the template that is replaced
+            return warnings.template_warnings(old["spec"].get("template"), "spec.template")
+        found = strategy.pod_name_advice(obj["metadata"]["name"])
         return found + warnings.template_warnings(obj["spec"].get("template"), "spec.template")
 
     # -- reads

@@ -28,7 +28,7 @@ Check = Callable[[Obj], list[FieldError]]
 class SecretKind(Kind):
     kind = "Secret"
     plural = "secrets"
-    revalidates_metadata = True
+    revalidates_metadata = 1
     columns = (NAME_COLUMN, Column("Type", doc="type"), Column("Data", doc="data"), AGE_COLUMN)
 
     def default(self, obj: Obj, version: str) -> None:

@@ -17,7 +17,7 @@ _AFFINITY_TIMEOUT = 10800  # seconds
 class ServiceKind(Kind):
     kind = "Service"
     plural = "services"
-    revalidates_metadata = True
+    revalidates_metadata = 1
     returns_deleted = True
     short_names = ("svc",)
     categories = ("all",)

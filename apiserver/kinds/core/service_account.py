@@ -18,7 +18,7 @@ _ENFORCE_WARNING = (
 class ServiceAccountKind(Kind):
     kind = "ServiceAccount"
     plural = "serviceaccounts"
-    revalidates_metadata = True
+    revalidates_metadata = 1
     short_names = ("sa",)
     subresources = (
         Subresource("token", ("create",), kind="TokenRequest", group="authentication.k8s.io", version="v1"),

@@ -26,6 +26,8 @@ class EndpointSlice(Kind):
     kind = "EndpointSlice"
     plural = "endpointslices"
     has_generation = True
+    revalidates_metadata = 1
+    checks_metadata_change = False
     columns = (
         NAME_COLUMN,
         Column("AddressType", doc="addressType"),

@@ -19,6 +19,7 @@ class RuntimeClass(Kind):
     plural = "runtimeclasses"
     core_metadata = False
     namespaced = False
+    revalidates_metadata = 1
     unconditional_update = False
     columns = (NAME_COLUMN, Column("Handler"), AGE_COLUMN)  # the original leaves Handler undocumented
 
@@ -37,7 +38,7 @@ class RuntimeClass(Kind):
         return errors
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
-        return meta.validate_immutable(obj.get("handler"), old.get("handler"), "handler")
+        return self.validate(ctx, obj) + meta.validate_immutable(obj.get("handler"), old.get("handler"), "handler")
 
 
 def _tolerations(given: list[Obj], path: str) -> list[FieldError]:

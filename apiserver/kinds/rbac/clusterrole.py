@@ -13,7 +13,7 @@ class ClusterRole(Kind):
     group = "rbac.authorization.k8s.io"
     kind = "ClusterRole"
     plural = "clusterroles"
-    revalidates_metadata = True
+    revalidates_metadata = 1
     namespaced = False
     create_on_update = True
 

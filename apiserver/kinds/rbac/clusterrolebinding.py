@@ -8,7 +8,7 @@ from apiserver.kinds.rbac.rolebinding import RoleBinding, binding_columns
 class ClusterRoleBinding(RoleBinding):
     kind = "ClusterRoleBinding"
     plural = "clusterrolebindings"
-    revalidates_metadata = True
+    revalidates_metadata = 1
     namespaced = False
     columns = binding_columns("clusterRoleBinding", "only reference a ClusterRole in the global namespace")
     role_kinds = ("ClusterRole",)

@@ -12,7 +12,7 @@ class Role(Kind):
     group = "rbac.authorization.k8s.io"
     kind = "Role"
     plural = "roles"
-    revalidates_metadata = True
+    revalidates_metadata = 1
     create_on_update = True
 
     def validate_name(self, name: str, prefix: bool) -> list[str]:

@@ -31,7 +31,7 @@ class RoleBinding(Kind):
     group = "rbac.authorization.k8s.io"
     kind = "RoleBinding"
     plural = "rolebindings"
-    revalidates_metadata = True
+    revalidates_metadata = 1
     create_on_update = True
     columns = binding_columns(
         "roleBinding", "reference a Role in the current namespace or a ClusterRole in the global namespace"

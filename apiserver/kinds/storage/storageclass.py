@@ -27,6 +27,7 @@ class StorageClass(Kind):
     plural = "storageclasses"
     returns_deleted = True
     namespaced = False
+    revalidates_metadata = 1
     short_names = ("sc",)
     columns = (
         NAME_COLUMN,
@@ -68,7 +69,7 @@ class StorageClass(Kind):
         return errors + _topologies(obj.get("allowedTopologies") or [])
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
-        errors: list[FieldError] = []
+        errors = self.validate(ctx, obj)
         if not meta.same(obj.get("parameters"), old.get("parameters")):
             errors.append(field.forbidden("parameters", "updates to parameters are forbidden."))
         for name in ("provisioner", "reclaimPolicy", "volumeBindingMode"):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from apiserver.kinds.core.node import NODE
+from apiserver.registry import updating
 from tests.support.kindtest import GONE, KindTester, changed
 from tests.support.texts import NAME_PART, SUBDOMAIN
 
@@ -195,3 +196,30 @@ def test_a_configuration_source_may_only_stay() -> None:
         "spec.configSource.configMap.name",
         "spec.configSource.configMap.kubeletConfigKey",
     ]
+
+
+def test_ranges_of_one_node() -> None:
+    """One of each family, each once, and all of them readable."""
+    family = "may specify no more than one CIDR for each IP family"
+
+    def errors(*ranges: str) -> list[str]:
+        return tester.create(changed(NODE_OBJECT, {"spec": {"podCIDRs": list(ranges)}})).errors
+
+    assert errors("10.0.0.0/24", "fd00::/64") == []
+    twice, again = errors("10.0.0.0/24", "10.0.0.0/24")
+    assert twice.startswith("spec.podCIDRs: Invalid value")
+    assert twice.endswith(family)
+    assert again == 'spec.podCIDRs[1]: Duplicate value: "10.0.0.0/24"'
+    unread = [error for error in errors("10.0.0.0/24", "x") if error.startswith("spec.podCIDRs: Internal error: ")]
+    assert len(unread) == 1
+    assert "failed to check with dual stack" in unread[0]
+
+
+def test_a_change_is_checked_as_a_new_node_too() -> None:
+    """So the causes of bad metadata come once for all kinds' rules, for those of new nodes and for those of changes."""
+    old = tester.create(NODE_OBJECT).obj
+    bad = changed(NODE_OBJECT, {"metadata.labels": {"a b": "c"}})
+    new = tester.decode(bad)
+    new["metadata"] = {**old["metadata"], "resourceVersion": "1", "labels": new["metadata"]["labels"]}
+    assert len(updating.validate(NODE, tester.ctx(), new, old)) == 4
+    assert len(updating.validate(NODE, tester.ctx("status"), new, old)) == 3

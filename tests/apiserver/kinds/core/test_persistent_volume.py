@@ -278,7 +278,8 @@ def test_affinity_is_set_once() -> None:
     assert tester.update(affinity("beta.kubernetes.io/os"), tester.create(VOLUME).obj).errors == []
     assert tester.update(affinity("kubernetes.io/os"), old).errors == []
     assert tester.update(affinity("other"), old).errors[0].startswith("nodeAffinity: Invalid value: ")
-    assert tester.update(VOLUME, old).errors == ["nodeAffinity: Invalid value: null: field is immutable"]
+    text = "field is immutable, except for updating from beta label to GA"
+    assert tester.update(VOLUME, old).errors == [f"nodeAffinity: Invalid value: null: {text}"]
 
 
 def test_a_new_phase_has_a_time() -> None:

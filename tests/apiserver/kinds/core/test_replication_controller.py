@@ -102,3 +102,10 @@ def test_status() -> None:
         "status.availableReplicas: Invalid value: 3: cannot be greater than status.replicas",
         "status.availableReplicas: Invalid value: 3: cannot be greater than readyReplicas",
     ]
+
+
+def test_a_change_warns_of_the_template_it_replaces() -> None:
+    old = tester.create(changed(CONTROLLER, {"spec.template.spec.nodeSelector": {"beta.kubernetes.io/os": "a"}})).obj
+    changed_only_here = changed(CONTROLLER, {"spec.template.metadata.labels.c": "d"})
+    changed_only_here["metadata"]["generation"] = 2
+    assert any("beta.kubernetes.io/os" in text for text in tester.update(changed_only_here, old).warnings)
