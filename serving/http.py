@@ -29,8 +29,15 @@ Handler = Callable[[BaseRequest], Awaitable[Reply]]
 MAX_LINE = 64 * 1024  # bytes of the request line: selectors can be long
 MAX_HEADER = 1024 * 1024  # bytes of one header, as Go's DefaultMaxHeaderBytes
 _REASONS = {400: "BadRequest", 405: "MethodNotAllowed", 431: "RequestHeaderFieldsTooLarge"}
-KEEPALIVE = 3630.0  # seconds a connection may idle: longer than the original's clients keep theirs
+MAX_HEAD = MAX_HEADER + MAX_LINE  # bytes of a request line and all headers together
+HEAD_SECONDS = 32.0  # from a request's first byte to the end of its headers, and for a TLS handshake, as the original's
+KEEPALIVE = 120.0  # seconds a connection may idle: longer than the 90 for which the original's clients keep theirs
 DRAIN = 1.5  # seconds that requests in flight get when the server ends
+
+_HEAD_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Connection: close\r\n\r\n431 Request Header Fields Too Large"
+)
 
 _silent = logging.getLogger(__name__ + ".protocol")
 _silent.addHandler(logging.NullHandler())
@@ -40,10 +47,43 @@ _silent.propagate = False
 class _Protocol(RequestHandler):
     """Answers what does not parse as HTTP; the library's own answer and log would contain the offending header.
 
-    certificate: the client's in DER, or None; read once a connection by whoever needs it first.
+    certificate: the client's in DER, or None; read once a connection by whoever needs it first. Connections on which a
+    request's head comes too slowly, or is too large as a whole, are ended: the library bounds only each line of it.
+    Real time: this guards sockets, not the cluster's clock.
     """
 
-    __slots__ = ("certificate",)
+    __slots__ = ("_head_bytes", "_head_timer", "certificate")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._head_over()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        waiter = self._waiter
+        if waiter is None or waiter.done():  # a request is complete or under way
+            if self._head_bytes:
+                self._head_over()
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD:
+            self._head_over()
+            if self.transport is not None:
+                self.transport.write(_HEAD_TOO_LARGE)
+            self.force_close()
+        elif self._head_timer is None:
+            self._head_timer = self._loop.call_later(HEAD_SECONDS, self.force_close)
+
+    def _head_over(self) -> None:
+        self._head_bytes = 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
     def handle_error(
         self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -116,7 +156,14 @@ class HttpServer:
         """Start accepting; returns the port, which matters when 0 was asked for. OSError when it is taken."""
         loop = asyncio.get_running_loop()
         listener = await loop.create_server(
-            self._server, host or None, port, ssl=self._tls, backlog=1024, reuse_address=True, start_serving=False
+            self._server,
+            host or None,
+            port,
+            ssl=self._tls,
+            backlog=1024,
+            reuse_address=True,
+            start_serving=False,
+            ssl_handshake_timeout=HEAD_SECONDS if self._tls is not None else None,
         )
         await listener.start_serving()
         self._listeners.append(listener)

@@ -16,6 +16,7 @@ from http import HTTPStatus
 from aiohttp.web_request import BaseRequest
 
 SLICE = 256 * 1024
+STALLED = 60.0  # seconds in which a client must take what fills its connection's buffers
 _STATUS_LINE = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _STATUS_LINE[413] = "HTTP/1.1 413 Request Entity Too Large\r\n"
 _STATUS_LINE[422] = "HTTP/1.1 422 Unprocessable Entity\r\n"
@@ -100,6 +101,8 @@ class Reply:
                 transport.write(head)
             elif length <= SLICE:
                 transport.write(head + body)
+                if http.protocol.writing_paused:  # else a client that asks and does not read fills our memory
+                    await drain(http)
             else:
                 transport.write(head)
                 await write_slices(http, (body,))
@@ -111,8 +114,20 @@ class Reply:
 
 
 async def drain(http: BaseRequest) -> None:
-    """Wait until the client has taken enough of what was written; ConnectionError when it is gone."""
-    await http.protocol._drain_helper()
+    """Wait until the client has taken enough of what was written; ConnectionError when it is gone, or takes nothing.
+
+    Real time: this guards sockets, not the cluster's clock.
+    """
+    protocol = http.protocol
+    if not protocol.writing_paused:
+        return
+    try:
+        async with asyncio.timeout(STALLED):
+            await protocol._drain_helper()
+    except TimeoutError:
+        if protocol.transport is not None:
+            protocol.transport.abort()
+        raise ConnectionResetError("the client takes nothing") from None
 
 
 async def write_slices(http: BaseRequest, pieces: Iterable[bytes]) -> None:
