@@ -71,7 +71,13 @@ def run(step: Step) -> Outcome:
     begun = time.monotonic()
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        step.command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        step.command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
     outcome = Outcome(step, done.returncode, time.monotonic() - begun, done.stdout)
     print(f"=== {step.name}: {'ok' if done.returncode == 0 else 'FAILED'} ({outcome.seconds:.0f} s)", flush=True)

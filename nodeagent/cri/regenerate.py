@@ -14,7 +14,7 @@ FILES = ("runtime.proto", "containerd.proto")
 
 def main() -> int:
     """Write *_pb2.py beside each .proto; the compiler's exit status."""
-    from grpc_tools import protoc  # type: ignore[import-untyped]
+    from grpc_tools import protoc
 
     here = Path(__file__).resolve().parent
     root = here.parent.parent
