@@ -7,6 +7,7 @@ of credentials, which are in no field.
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -129,7 +130,20 @@ def _uri(request: Request) -> str:
     return f"{request.raw_path}?{request.raw_query}" if request.raw_query else request.raw_path
 
 
-def _user(user: User) -> Obj:
+_KEPT_USERS = 1024
+_users: dict[int, tuple[User, orjson.Fragment]] = {}  # users are shared objects: the same are seen again and again
+
+
+def _user(user: User) -> orjson.Fragment:
+    known = _users.get(id(user))
+    if known is None or known[0] is not user:
+        if len(_users) >= _KEPT_USERS:
+            _users.clear()
+        known = _users[id(user)] = (user, orjson.Fragment(orjson.dumps(_user_info(user))))
+    return known[1]
+
+
+def _user_info(user: User) -> Obj:
     shown: Obj = {"username": user.name}
     if user.uid:
         shown["uid"] = user.uid
@@ -159,6 +173,7 @@ def source_ips(request: Request) -> list[str]:
     return found
 
 
+@lru_cache(1024)
 def _address(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text.strip()))

@@ -31,6 +31,8 @@ _STAMPED = r"-(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3})"
 _MODE = 0o600
 _MOST_BYTES = 256 << 20  # that may wait, whatever the number of events
 _DAY = 86400.0
+_GATHERED = 400  # events that are written at once, in batch mode
+_GATHER_SECONDS = 0.1  # at the latest. Of real time: it is the thread's
 
 Failed = Callable[[str, int], None]
 """(plugin, events): they are not recorded"""
@@ -164,7 +166,10 @@ class LogBackend:
         with self._some:
             self._waiting.append((line + b"\n", future))
             self._bytes += len(line)
-            self._some.notify()
+            waiting = len(self._waiting)
+            # In batch mode the thread is not woken for each event: that would cost more than the event.
+            if not self._batch or waiting == 1 or waiting >= _GATHERED:
+                self._some.notify()
         return future
 
     def _run(self) -> None:
@@ -174,6 +179,8 @@ class LogBackend:
                     self._some.wait()
                 if not self._waiting:
                     return
+                if self._batch:
+                    self._some.wait_for(lambda: self._closed or len(self._waiting) >= _GATHERED, _GATHER_SECONDS)
                 taken, self._waiting = self._waiting, deque()
                 self._bytes = 0
             try:
