@@ -98,6 +98,12 @@ def foo(name: str, **spec: Any) -> Obj:
 async def define(api: Api, body: Obj) -> None:
     status, answer = await api.call("POST", CRDS, body)
     assert status == 201, answer
+    path = f"{CRDS}/{body['metadata']['name']}"
+    while True:
+        conditions = (await api.until(path, 200)).get("status", {}).get("conditions", [])
+        if any(found["type"] == "Established" and found["status"] == "True" for found in conditions):
+            break
+        await asyncio.sleep(0.02)
     await api.until(FOOS, 200)
 
 
