@@ -5,7 +5,7 @@ from __future__ import annotations
 from apimachinery import times
 from apiserver import negotiate, offloop
 from apiserver.filters.base import Request
-from apiserver.handlers import options
+from apiserver.handlers import compression, options
 from apiserver.handlers.scope import Scope
 from apiserver.registry import metadata
 from apiserver.registry.conversion import running
@@ -33,7 +33,7 @@ async def create(scope: Scope, request: Request) -> Reply:
         return await offloop.run(request.size, lambda: _prepared(scope, request, body, manager, now))
 
     result = await scope.store.create(write, await running(scope.kind, prepared))
-    return scope.reply(request, form, result, 201)
+    return await compression.compress(request, scope.reply(request, form, result, 201))
 
 
 def _prepared(scope: Scope, request: Request, obj: Obj, manager: str, now: str) -> Obj:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from apiserver.filters.base import Request
-from apiserver.handlers import options
+from apiserver.handlers import compression, options
 from apiserver.handlers.scope import Scope
 from apiserver.registry.kind import Obj
 from apiserver.registry.store import Draft, Result
@@ -22,7 +22,7 @@ async def delete(scope: Scope, request: Request) -> Reply:
     result, gone = await scope.store.delete(scope.write(request, opts))
     status = 202 if not gone and opts.get("orphanDependents") is False else 200
     if not gone or scope.kind.returns_deleted:
-        return scope.reply(request, form, result, status)
+        return await compression.compress(request, scope.reply(request, form, result, status))
     return scope.reply_object(form, deleted_status(scope, result), status)
 
 

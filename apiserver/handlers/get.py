@@ -5,6 +5,7 @@ from __future__ import annotations
 from apimachinery import errors
 from apimachinery.errors import ApiError
 from apiserver.filters.base import Request
+from apiserver.handlers import compression
 from apiserver.handlers.scope import Scope
 from apiserver.registry import metadata
 from apiserver.requestinfo import parse_bool
@@ -21,7 +22,7 @@ async def get(scope: Scope, request: Request) -> Reply:
         entry = await _with_options(scope, request)
     else:
         entry = await scope.store.get(info.namespace, info.name)
-    return scope.reply(request, form, entry)
+    return await compression.compress(request, scope.reply(request, form, entry))
 
 
 async def _with_options(scope: Scope, request: Request) -> Entry:

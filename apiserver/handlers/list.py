@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import posixpath
-import zlib
 from collections.abc import Sequence
 
 import orjson
@@ -15,8 +13,8 @@ from apimachinery import errors, field
 from apimachinery.errors import ApiError
 from apiserver import negotiate
 from apiserver.filters.base import Request
+from apiserver.handlers import compression, options, selection
 from apiserver.handlers import get as get_handler
-from apiserver.handlers import options, selection
 from apiserver.handlers.options import ListOptions
 from apiserver.handlers.scope import Scope
 from apiserver.handlers.selection import Selection
@@ -28,8 +26,6 @@ from apiserver.storage.entry import Entry
 from openapi import protobuf
 from serving.reply import SLICE, Reply
 
-_GZIP_FROM = 128 * 1024  # bytes; smaller answers are not worth compressing, as in the original
-_GZIP_LEVEL = 1
 _CHUNK = 64  # entries joined at a time
 
 
@@ -50,10 +46,10 @@ async def list_(scope: Scope, request: Request) -> Reply:
     if form.kind:
         from apiserver.handlers import transform
 
-        return await compress(request, transform.collection(scope, request, form, listing.entries, meta))
+        return await compression.compress(request, transform.collection(scope, request, form, listing.entries, meta))
     if form.plain_json:
-        return await compress(request, Reply(200, list_pieces(scope, listing.entries, meta)))
-    return await compress(request, rendered(scope, form, listing.entries, meta))
+        return await compression.compress(request, Reply(200, list_pieces(scope, listing.entries, meta)))
+    return await compression.compress(request, rendered(scope, form, listing.entries, meta))
 
 
 def rendered(scope: Scope, form: Output, entries: Sequence[Entry], meta: Obj) -> Reply:
@@ -85,25 +81,6 @@ def list_pieces(scope: Scope, entries: Sequence[Entry], meta: Obj) -> bytes | li
         pieces.append((between if start else scope.item_opening) + between.join(bodies[start : start + _CHUNK]))
     pieces.append(b"]}\n")
     return pieces
-
-
-async def compress(request: Request, reply: Reply) -> Reply:
-    """Gzip a large answer, in a thread, for clients that take it."""
-    if "gzip" not in request.headers.get("Accept-Encoding", ""):
-        return reply
-    body = reply.body
-    pieces = (body,) if isinstance(body, bytes) else body
-    if sum(map(len, pieces)) < _GZIP_FROM:
-        return reply
-    reply.body = await asyncio.to_thread(_gzip, pieces)
-    reply.headers.append(("Content-Encoding", "gzip"))
-    reply.headers.append(("Vary", "Accept-Encoding"))
-    return reply
-
-
-def _gzip(pieces: Sequence[bytes]) -> bytes:
-    deflater = zlib.compressobj(_GZIP_LEVEL, wbits=31)
-    return b"".join([deflater.compress(piece) for piece in pieces] + [deflater.flush()])
 
 
 # -- which objects, as of when

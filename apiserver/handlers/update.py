@@ -9,7 +9,7 @@ from apiserver import negotiate, offloop
 from apiserver.authz.base import Attributes as Question
 from apiserver.authz.base import forbidden
 from apiserver.filters.base import Request
-from apiserver.handlers import options
+from apiserver.handlers import compression, options
 from apiserver.handlers.create import manager_of
 from apiserver.handlers.scope import Scope
 from apiserver.registry import metadata
@@ -51,7 +51,7 @@ async def update(scope: Scope, request: Request) -> Reply:
         create_missing=scope.kind.create_on_update and not scope.sub,
         may_create=lambda: authorize_create(scope, request),
     )
-    return scope.reply(request, form, result, 201 if created else 200)
+    return await compression.compress(request, scope.reply(request, form, result, 201 if created else 200))
 
 
 async def authorize_create(scope: Scope, request: Request) -> None:
