@@ -7,6 +7,7 @@ Results are cached by header, since a client sends the same one again and again.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -260,7 +261,28 @@ class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mi
         return True
 
 
+# What a YAML 1.1 reader takes for a number, and PyYAML does not.
+_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_BOOLS = frozenset("yYnN")
+_STRING_TAG = "tag:yaml.org,2002:str"
+
+
+def _string(dumper: Any, text: str) -> Any:
+    """Lines as a literal block; in double quotes what would be read as another type; else as it is, if it can be."""
+    style = None
+    if "\n" in text:
+        style = "|"
+    elif (
+        text in _BOOLS or _NUMBER.fullmatch(text) or dumper.resolve(yaml.ScalarNode, text, (True, False)) != _STRING_TAG
+    ):
+        style = '"'
+    return dumper.represent_scalar(_STRING_TAG, text, style=style)
+
+
+_Dumper.add_representer(str, _string)
+
+
 def to_yaml(document: Any) -> bytes:
-    """As the original's encoder: keys sorted, no aliases."""
+    """As the original's encoder: keys sorted, no aliases, its choice of quotes."""
     text: str = yaml.dump(document, Dumper=_Dumper, allow_unicode=True, default_flow_style=False, width=1 << 20)
     return text.encode()

@@ -11,7 +11,7 @@ from typing import Any, cast
 from apimachinery import errors, times
 from apiserver import negotiate, offloop
 from apiserver.filters.base import Request
-from apiserver.handlers import legacy_kinds, options
+from apiserver.handlers import compression, legacy_kinds, options
 from apiserver.handlers import scope as scopes
 from apiserver.handlers.create import manager_of
 from apiserver.handlers.scope import Scope
@@ -68,7 +68,7 @@ async def patch(scope: Scope, request: Request) -> Reply:
         create_missing=applies and not scope.sub,
         may_create=lambda: authorize_create(scope, request),
     )
-    return scope.reply(request, form, result, 201 if created else 200)
+    return await compression.compress(request, scope.reply(request, form, result, 201 if created else 200))
 
 
 def _record(request: Request, raw: bytes, yaml: bool) -> None:
@@ -114,11 +114,23 @@ def _wrong_type(scope: Scope, patched: Any) -> str:
     return text
 
 
+def _json_type(value: Any) -> str:
+    """A JSON value that is no object, as Go's decoder calls it."""
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, str):
+        return "string"
+    return "array" if isinstance(value, list) else "number"
+
+
 def _apply(scope: Scope, request: Request, raw: bytes, opts: Obj) -> Change:
     try:
         parsed = codec.parse(raw, yaml=True)
     except codec.ParseError as error:
         raise errors.bad_request(f"error decoding YAML: {error}") from error
+    if parsed.obj is not None and not isinstance(parsed.obj, dict):
+        found = f"cannot unmarshal {_json_type(parsed.obj)} into Go value of type map[string]interface {{}}"
+        raise errors.bad_request(f"error decoding YAML: error unmarshaling JSON: while decoding JSON: json: {found}")
     manager, now = opts["fieldManager"], times.now(scope.server.clock)
     force = bool(opts.get("force"))
     directive = opts.get("fieldValidation") or "Warn"

@@ -56,9 +56,7 @@ def collection(scope: Scope, request: Request, form: Output, entries: Sequence[E
     if form.kind != "PartialObjectMetadataList":
         raise _unsupported(form)
     if form.media_type == negotiate.PROTOBUF:
-        messages = [protobuf.metadata_message(scope.object_of(entry)["metadata"]) for entry in entries]
-        message = protobuf.list_message(meta, messages)
-        return Reply(200, protobuf.write(f"{_META}/{form.version}", form.kind, message), form.media_type)
+        return _metadata_list(form, [scope.object_of(entry)["metadata"] for entry in entries], meta)
     opening = b'{"kind":"PartialObjectMetadata","apiVersion":"%s/%s",' % (_META.encode(), form.version.encode())
     items = [opening + _metadata(scope, entry) + b"}" for entry in entries]
     if form.plain_json:
@@ -67,6 +65,12 @@ def collection(scope: Scope, request: Request, form: Output, entries: Sequence[E
     document = {"kind": form.kind, "apiVersion": f"{_META}/{form.version}", "metadata": meta}
     document["items"] = [orjson.loads(item) for item in items]
     return _render(form, document, 200)
+
+
+def _metadata_list(form: Output, found: Sequence[Obj], meta: Obj) -> Reply:
+    """PartialObjectMetadataList as protobuf."""
+    message = protobuf.list_message(meta, [protobuf.metadata_message(each) for each in found])
+    return Reply(200, protobuf.write(f"{_META}/{form.version}", form.kind, message), form.media_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,8 @@ def foreign_list(scope: Scope, request: Request, form: Output, objects: Sequence
         return _foreign_table(scope, request, form, objects, {}, sheet)
     if form.kind != "PartialObjectMetadataList":
         raise _unsupported(form)
+    if form.media_type == negotiate.PROTOBUF:
+        return _metadata_list(form, [obj["metadata"] for obj in objects], {})
     document: Obj = {"kind": form.kind, "apiVersion": f"{_META}/{form.version}", "metadata": {}}
     document["items"] = [_partial(form, obj["metadata"]) for obj in objects]
     return _render(form, document, 200)

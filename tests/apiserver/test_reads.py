@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from apiserver import negotiate
 from openapi import protobuf, schemas
 from tests.support.apiserver import MERGE, Api, running
 
@@ -179,6 +180,32 @@ async def test_large_lists_are_compressed_for_those_who_take_it(api: Api) -> Non
     plain = await api.ask("GET", CMS, headers={"Accept-Encoding": "identity"})
     assert "Content-Encoding" not in plain.headers
     assert plain.body["items"] == answer.body["items"]
+
+
+async def test_large_objects_are_compressed_too(api: Api) -> None:
+    takes = {"Accept-Encoding": "gzip"}
+    made = await api.ask("POST", CMS, {"metadata": {"name": "big"}, "data": {"k": "x" * 200_000}}, headers=takes)
+    assert (made.code, made.headers["Content-Encoding"]) == (201, "gzip")
+    read = await api.ask("GET", f"{CMS}/big", headers=takes)
+    assert (read.headers["Content-Encoding"], read.headers["Vary"]) == ("gzip", "Accept-Encoding")
+    assert read.body["data"] == {"k": "x" * 200_000}
+
+
+@pytest.mark.parametrize(
+    ("text", "drawn"),
+    [
+        ("plain", "plain"),
+        ("1e3", '"1e3"'),
+        ("y", '"y"'),
+        ("248", '"248"'),
+        ("", '""'),
+        ("a: b", "'a: b'"),
+        ("a\nb\n", "|\n  a\n  b"),
+        ("2026-01-02T03:04:05Z", '"2026-01-02T03:04:05Z"'),
+    ],
+)
+def test_strings_in_yaml_stay_strings_for_every_reader(text: str, drawn: str) -> None:
+    assert negotiate.to_yaml({"k": text}).decode() == f"k: {drawn}\n"
 
 
 # -- watches

@@ -18,6 +18,14 @@ async def test_all_components_are_listed(api: Api) -> None:
     assert (await api.get(f"{PATH}/etcd-0")).body["kind"] == "ComponentStatus"
 
 
+async def test_their_metadata_as_protobuf(api: Api) -> None:
+    accept = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+    answer = await api.ask("GET", PATH, headers={"Accept": accept})
+    assert answer.code == 200
+    assert answer.raw.startswith(b"k8s\0")
+    assert b"etcd-0" in answer.raw
+
+
 async def test_a_component_that_is_not(api: Api) -> None:
     refused = await api.get(f"{PATH}/nobody")
     assert (refused.code, refused.body["message"]) == (500, "Component not found: nobody")
