@@ -1,6 +1,6 @@
 """The audit policy: a file of kind Policy (audit.k8s.io/v1), and the first of its rules that a request matches.
 
-    policy = load(path)                      # ValueError with the original's complaints
+    policy = load(path)                      # PolicyError with the original's complaints
     what = policy.evaluate(user, info)       # a level, the stages to leave out, whether managedFields go
 
 Pure. A request that no rule matches is not recorded.
@@ -30,6 +30,12 @@ _STRING_LISTS = ("users", "userGroups", "verbs", "namespaces", "nonResourceURLs"
 _RULE = frozenset(("level", "resources", "omitManagedFields", *_STRING_LISTS))
 _POLICY = frozenset(("kind", "apiVersion", "metadata", "rules", "omitStages", "omitManagedFields"))
 _RESOURCES = frozenset(("group", "resources", "resourceNames"))
+
+
+class PolicyError(ValueError):
+    """A policy file that cannot be used; the text says which and why."""
+
+    plain = True  # users need no traceback
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +119,19 @@ class Policy:
 
 
 def load(path: Path) -> Policy:
-    """The policy in that file. ValueError, OSError."""
+    """The policy in that file. PolicyError."""
     import yaml
 
     try:
         document = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise PolicyError(f"loading audit policy file: failed to read file path {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"loading audit policy file: failed decoding: {error}: from file {path}") from error
+        raise PolicyError(f"loading audit policy file: failed decoding: {error}: from file {path}") from error
     try:
         return parse(document)
     except ValueError as error:
-        raise ValueError(f"loading audit policy file: {error}: from file {path}") from error
+        raise PolicyError(f"loading audit policy file: {error}: from file {path}") from error
 
 
 def parse(document: Any) -> Policy:
