@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, cast
 
@@ -437,8 +438,16 @@ async def _keep_running(name: str, work: Callable[[], Coroutine[Any, Any, None]]
             await clock.sleep(_RESTART_SECONDS)
 
 
+def _allow_many_connections() -> None:
+    """As many open files as the machine allows: a connection is one, and the usual soft limit is 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 async def run(config: Config, ready: Callable[[], None] | None = None, clock: Clock | None = None) -> None:
     """Serve until cancelled. ready() is called when /readyz is ok."""
+    _allow_many_connections()
     server = ApiServer(config, clock or RealClock())
     await server.start()
     try:

@@ -100,7 +100,7 @@ async def define(api: Api, body: Obj) -> None:
     assert status == 201, answer
     path = f"{CRDS}/{body['metadata']['name']}"
     while True:
-        conditions = (await api.until(path, 200)).get("status", {}).get("conditions", [])
+        conditions = (await api.until(path, 200)).get("status", {}).get("conditions") or []
         if any(found["type"] == "Established" and found["status"] == "True" for found in conditions):
             break
         await asyncio.sleep(0.02)

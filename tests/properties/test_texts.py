@@ -182,8 +182,8 @@ def test_what_is_authorised_is_what_is_served(method: str, path: str) -> None:
     assert info.parts[0] == info.resource
     assert info.name == (info.parts[1] if len(info.parts) > 1 else info.name)
     assert info.subresource == (info.parts[2] if len(info.parts) > 2 and not info.proxy_prefix else "")
-    assert not {"", ".", ".."} & set(info.parts)
-    assert not any("/" in part for part in info.parts)
+    assert not {"", ".", ".."} & set(info.parts[:3])  # what follows is the proxied server's
+    assert not any("/" in part for part in info.parts[:3])
 
 
 @given(st.text(max_size=60))
