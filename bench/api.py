@@ -12,9 +12,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,42 +57,58 @@ def config_map(name: str) -> bytes:
 
 
 class Server:
-    """An API server process of our own."""
+    """A server to measure: its address, how long it took to be ready, and what its processes use."""
 
-    def __init__(self, data: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        begun = time.perf_counter()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.serve", str(data), str(port)], stdout=subprocess.PIPE, text=True
-        )
-        assert self.process.stdout is not None
-        if self.process.stdout.readline() != "ready\n":
-            raise RuntimeError("the server did not start; its errors are above")
-        self.ready_seconds = time.perf_counter() - begun
-        self.target = Target(port, serve.TOKEN, str(data / "pki" / "ca.crt"))
+    def __init__(self, processes: Sequence[subprocess.Popen[str]], target: Target, ready_seconds: float) -> None:
+        self.processes = processes
+        self.target = target
+        self.ready_seconds = ready_seconds
 
     def cpu(self) -> float:
         """Seconds of processor time so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        total = 0
+        for process in self.processes:
+            fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])
+        return total / _TICKS
 
     def memory(self) -> float:
         """Megabytes resident in proportion (Pss)."""
-        for line in Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) / 1024
-        return 0.0
+        return sum(pss(process.pid) for process in self.processes)
 
     def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(10)
+        for process in self.processes:
+            process.terminate()
+            process.wait(90)
+
+
+def pss(pid: int) -> float:
+    """A process's memory in MB, shared pages counted by share."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @contextmanager
 def server(data: Path) -> Iterator[Server]:
-    running = Server(data)
+    """An API server process of our own."""
+    port = free_port()
+    begun = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.serve", str(data), str(port)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    if process.stdout.readline() != "ready\n":
+        raise RuntimeError("the server did not start; its errors are above")
+    target = Target(port, serve.TOKEN, str(data / "pki" / "ca.crt"))
+    running = Server([process], target, time.perf_counter() - begun)
     try:
         yield running
     finally:
@@ -110,13 +126,13 @@ def rate(running: Server, name: str, make: object, *, aim: float = 0, seconds: f
     return Row(name, outcome.answers / outcome.seconds, "/s", aim, note)
 
 
-def rows() -> Iterator[Row]:
-    """Measure everything, in an order that leaves the right objects behind."""
+def rows(start: Callable[[Path], AbstractContextManager[Server]] = server) -> Iterator[Row]:
+    """Measure everything, in an order that leaves the right objects behind. start: how a server is started on a folder."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         data = Path(folder)
-        with server(data) as first:
+        with start(data) as first:
             yield Row("first start", first.ready_seconds, "s", 2.5)
-        with server(data) as running:
+        with start(data) as running:
             yield Row("start", running.ready_seconds, "s", 1.0)
             yield Row("memory when idle", running.memory(), "MB")
             yield from _requests(running)

@@ -57,12 +57,25 @@ class Connection:
         self.writer.write(raw)
         head = await self.reader.readuntil(b"\r\n\r\n")
         status = int(head[9:12])
+        if b"Transfer-Encoding: chunked" in head:
+            return status, await self._chunks()
         at = head.find(b"Content-Length: ")
         size = int(head[at + 16 : head.index(b"\r", at)]) if at >= 0 else 0
-        left = size
+        await self._skip(size)
+        return status, size
+
+    async def _chunks(self) -> int:
+        """Read a chunked body; its size."""
+        total = 0
+        while size := int(await self.reader.readline(), 16):
+            await self._skip(size + 2)
+            total += size
+        await self._skip(2)
+        return total
+
+    async def _skip(self, left: int) -> None:
         while left:
             left -= len(await self.reader.read(min(left, 1 << 20)))
-        return status, size
 
     def close(self) -> None:
         self.writer.close()

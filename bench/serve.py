@@ -18,14 +18,20 @@ TOKEN = "bench-token"
 GREEDY, MODEST = "greedy-token", "modest-token"  # of two users who are nobody special
 
 
-def config_for(data: Path, port: int) -> Config:
-    """An API server as `steersman up` runs it, with one privileged token."""
+def credentials(data: Path) -> Path:
+    """Make certificates and a token file in the folder; where the certificates are."""
     data.mkdir(parents=True, exist_ok=True)
     folder = data / "pki"
     leaves = pki.cluster_leaves(node_name="bench", dns_names=(), addresses=(), node_addresses=())
     pki.ensure(folder, leaves, RealClock())
-    tokens = data / "tokens.csv"
-    tokens.write_text(f"{TOKEN},bench,,system:masters\n{GREEDY},greedy,\n{MODEST},modest,\n")
+    tokens = f"{TOKEN},bench,bench,system:masters\n{GREEDY},greedy,greedy\n{MODEST},modest,modest\n"
+    (data / "tokens.csv").write_text(tokens)
+    return folder
+
+
+def config_for(data: Path, port: int) -> Config:
+    """An API server as `steersman up` runs it, with one privileged token."""
+    folder = credentials(data)
     return Config(
         bind_address="127.0.0.1",
         secure_port=port,
@@ -34,7 +40,7 @@ def config_for(data: Path, port: int) -> Config:
         storage=f"sqlite://{data.resolve() / 'cluster.db'}",
         authn=authn.Config(
             client_ca_file=folder / "ca.crt",
-            token_auth_file=tokens,
+            token_auth_file=data / "tokens.csv",
             service_account_signing_key_file=folder / "sa.key",
         ),
     )
