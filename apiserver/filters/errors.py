@@ -95,7 +95,8 @@ def warning_headers(texts: list[str]) -> list[str]:
         drawn = [_quote(text) for text in unique]
         if sum(map(len, drawn)) <= _WARNING_BYTES:
             return drawn
-    total, kept = 0, []
+    total = 0
+    kept: list[str] = []
     for text in unique:
         value = _quote(text[:256])
         total += len(value)
