@@ -14,6 +14,7 @@ import importlib
 import ipaddress
 import os
 import socket
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,7 +214,8 @@ def derived(component: str, place: Layout) -> dict[str, Any]:
             "storage": f"sqlite://{quote(str(data.store / 'cluster.db'))}",
         }
     # The lock on the data directory makes sure that there is only one of each.
-    identity = {"leader-elect-identity": f"{place.node}_{place.data.root}"} if component != "nodeagent" else {}
+    lasting = uuid.uuid5(uuid.NAMESPACE_URL, f"file://{place.data.root}")
+    identity = {"leader-elect-identity": f"{place.node}_{lasting}"} if component != "nodeagent" else {}
     common = {**identity, "kubeconfig": data.kubeconfigs / f"{component}.yaml", "client-ca-file": pki / "ca.crt"}
     certificate = {
         "tls-cert-file": pki / f"{component}-server.crt",

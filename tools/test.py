@@ -95,6 +95,15 @@ def count(outcome: Outcome) -> dict[str, int]:
     return numbers
 
 
+def skipped(outcome: Outcome) -> dict[str, int]:
+    """How many tests of a step were skipped, by reason."""
+    reasons: dict[str, int] = {}
+    if outcome.step.tests:
+        for number, reason in re.findall(r"^SKIPPED \[(\d+)\] \S+: (.*)$", outcome.output, re.MULTILINE):
+            reasons[reason] = reasons.get(reason, 0) + int(number)
+    return reasons
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="comma-separated steps")
@@ -126,9 +135,12 @@ def summarise(outcomes: Sequence[Outcome]) -> int:
             for word, number in numbers.items():
                 totals[word] += number
         print(f"{outcome.step.name:<8} {words}")
+    for outcome in outcomes:
+        for reason, number in skipped(outcome).items():
+            print(f"skipped  {number} in {outcome.step.name}: {reason}")
     failed = [outcome for outcome in outcomes if outcome.status != 0]
-    skipped = f", {totals['skipped']} skipped" if totals["skipped"] else ""
-    print(f"{totals['passed']} passed, {max(totals['failed'], len(failed))} failed{skipped}")
+    rest = f", {totals['skipped']} skipped" if totals["skipped"] else ""
+    print(f"{totals['passed']} passed, {max(totals['failed'], len(failed))} failed{rest}")
     return 1 if failed else 0
 
 
