@@ -12,7 +12,7 @@ from apimachinery.field import FieldError
 from apimachinery.selectors import LabelSelector, SelectorError
 from apiserver.kinds.core import podtemplate_defaults
 from apiserver.registry.kind import Obj
-from apiserver.validation import claims, podspec
+from apiserver.validation import claims, labels, podspec
 from apiserver.validation.pod import warnings as pod_warnings
 
 
@@ -97,6 +97,24 @@ def validate_replicated(
     if replicas > 1:
         errors += read_only_disks((template.get("spec") or {}).get("volumes"), path + ".spec.volumes")
     return errors + endless(template, path, "ReplicaSet")
+
+
+def validate_selector_and_template(spec: Obj, old: Obj | None) -> list[FieldError]:
+    """The selector of a Deployment or ReplicaSet, and the template that it must match (the original words both alike)."""
+    errors: list[FieldError] = []
+    selector = spec.get("selector")
+    if selector is None:
+        errors.append(field.required("spec.selector"))
+    else:
+        errors += labels.validate_label_selector(selector, "spec.selector")
+        if labels.is_empty(selector):
+            errors.append(field.invalid("spec.selector", selector, "empty selector is invalid for deployment"))
+    parsed = selector_of(selector)
+    if parsed is None:
+        return [*errors, field.invalid("spec.selector", selector, "invalid label selector")]
+    template = spec.get("template") or {}
+    old_template = old and old.get("template")
+    return errors + validate_replicated(template, parsed, spec.get("replicas") or 0, "spec.template", old_template)
 
 
 def endless(template: Obj, path: str, kind: str) -> list[FieldError]:

@@ -20,6 +20,7 @@ class ValidatingWebhookConfiguration(Kind):
     categories = ("api-extensions",)
     has_generation = True
     unconditional_update = False
+    mutating = False  # its webhooks judge, and change nothing
     columns = (
         NAME_COLUMN,
         Column(
@@ -35,10 +36,10 @@ class ValidatingWebhookConfiguration(Kind):
 
     def default(self, obj: Obj, version: str) -> None:
         for hook in obj.get("webhooks") or ():
-            webhooks.default_webhook(hook, mutating=False)
+            webhooks.default_webhook(hook, mutating=self.mutating)
 
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
-        return webhooks.validate(obj.get("webhooks") or (), None, mutating=False)
+        return webhooks.validate(obj.get("webhooks") or (), None, mutating=self.mutating)
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
-        return webhooks.validate(obj.get("webhooks") or (), old.get("webhooks") or (), mutating=False)
+        return webhooks.validate(obj.get("webhooks") or (), old.get("webhooks") or (), mutating=self.mutating)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from apimachinery import field
 from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells, podtemplates, strategy
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, SCALE, STATUS, Column, Ctx, Kind, Obj, Scale
-from apiserver.validation import labels, meta, numbers
+from apiserver.validation import meta, numbers
 
 
 class ReplicaSet(Kind):
@@ -68,21 +67,7 @@ class ReplicaSet(Kind):
 
 def _validate_spec(spec: Obj, old: Obj | None) -> list[FieldError]:
     errors = numbers.non_negative_fields(spec, "spec", "replicas", "minReadySeconds")
-    selector = spec.get("selector")
-    if selector is None:
-        errors.append(field.required("spec.selector"))
-    else:
-        errors += labels.validate_label_selector(selector, "spec.selector")
-        if labels.is_empty(selector):
-            errors.append(field.invalid("spec.selector", selector, "empty selector is invalid for deployment"))
-    parsed = podtemplates.selector_of(selector)
-    if parsed is None:
-        errors.append(field.invalid("spec.selector", selector, "invalid label selector"))
-    else:
-        template = spec.get("template") or {}
-        errors += podtemplates.validate_replicated(
-            template, parsed, spec.get("replicas") or 0, "spec.template", old and old.get("template")
-        )
+    errors += podtemplates.validate_selector_and_template(spec, old)
     return errors
 
 
