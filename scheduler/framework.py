@@ -146,14 +146,14 @@ class Framework:
                     break
                 raise Unschedulable(diagnosis)
         unresolvable = nodes.alive & ~candidates
-        self._filter(cycle, candidates, unresolvable, diagnosis)
+        self.narrow(cycle, candidates, unresolvable, diagnosis)
         rows: Rows = np.flatnonzero(candidates)
         if not len(rows):
             diagnosis.unresolvable = unresolvable
             raise Unschedulable(diagnosis)
         return rows
 
-    def _filter(self, cycle: Cycle, candidates: Mask, unresolvable: Mask, diagnosis: Diagnosis) -> None:
+    def narrow(self, cycle: Cycle, candidates: Mask, unresolvable: Mask, diagnosis: Diagnosis) -> None:
         """Take refused rows out of the candidates; a row counts for the first plugin that refuses it."""
         for plugin in self._filters:
             if not candidates.any():
@@ -179,7 +179,7 @@ class Framework:
             found: PreFilter | None = plugin.pre_filter(cycle)
             if found is not None and (found.reason or (found.rows is not None and not found.rows[row])):
                 return False
-        self._filter(cycle, candidates, cycle.nodes.none(), Diagnosis(1))
+        self.narrow(cycle, candidates, cycle.nodes.none(), Diagnosis(1))
         return bool(candidates[row])
 
     def best(self, cycle: Cycle, rows: Rows, rng: np.random.Generator) -> int:

@@ -113,7 +113,7 @@ def _reason(framework: Framework, cycle: Cycle, row: int) -> str:
     candidates = cycle.nodes.none()
     candidates[row] = True
     told = Diagnosis(1)
-    framework._filter(Cycle(cycle.pod, cycle.nodes, cycle.listers), candidates, cycle.nodes.none(), told)
+    framework.narrow(Cycle(cycle.pod, cycle.nodes, cycle.listers), candidates, cycle.nodes.none(), told)
     return next(iter(told.reasons), NOT_HELPFUL)
 
 

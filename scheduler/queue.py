@@ -53,7 +53,7 @@ class Queue:
         self._in_flight: dict[str, Waiting] = {}
         self._serial = itertools.count(1)
         self._cycle = 0
-        self._moves: list[tuple[int, str]] = []  # events during cycles in flight
+        self._moved: dict[str, int] = {}  # event -> the cycle that was the newest when it last happened
         self._ready = asyncio.Event()
         self._timer_changed = asyncio.Event()
 
@@ -117,9 +117,7 @@ class Queue:
         if self._in_flight.pop(uid, None) is None or uid not in self._entries:
             return
         entry.refused_by = frozenset(refused_by)
-        missed = any(cycle >= entry.cycle and self._wakes(entry, event) for cycle, event in self._moves)
-        if not self._in_flight:
-            self._moves.clear()
+        missed = any(cycle >= entry.cycle and self._wakes(entry, event) for event, cycle in self._moved.items())
         if not entry.refused_by or missed:
             self._to_backoff(entry)
         else:
@@ -129,8 +127,7 @@ class Queue:
 
     def moved(self, event: str) -> None:
         """Something happened in the cluster: wake the pods for which it may matter."""
-        if self._in_flight:
-            self._moves.append((self._cycle, event))
+        self._moved[event] = self._cycle
         for entry in [entry for entry in self._unschedulable.values() if self._wakes(entry, event)]:
             self._move(entry)
 

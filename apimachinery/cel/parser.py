@@ -12,37 +12,13 @@ from typing import NoReturn
 from apimachinery.cel import literals, macros
 from apimachinery.cel.errors import NO_PLACE, CompileError, Issues
 from apimachinery.cel.lexer import END, Token, scan
+from apimachinery.cel.reserved import RESERVED
 from apimachinery.cel.syntax import Call, Entry, Ident, ListNode, Literal, MapNode, Node, Select, StructNode
 
 MAX_LENGTH = 100_000  # characters
 MAX_DEPTH = 250
 MAX_RECOVERIES = 30
 
-RESERVED = frozenset(
-    [
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "false",
-        "for",
-        "function",
-        "if",
-        "import",
-        "in",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "null",
-        "return",
-        "true",
-        "var",
-        "void",
-        "while",
-    ]
-)
 # The order in which sets of expected tokens are listed.
 _ORDER = [
     "[",

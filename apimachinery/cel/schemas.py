@@ -20,37 +20,13 @@ from apimachinery.cel import types, values
 from apimachinery.cel.errors import EvalError
 from apimachinery.cel.estimatecalls import Path
 from apimachinery.cel.ranges import Range
+from apimachinery.cel.reserved import RESERVED
 from apimachinery.cel.timevalues import Duration, Timestamp
 from apimachinery.cel.types import FieldType, Type
 from apimachinery.cel.values import MISSING, ListView, View
 
 Schema = Mapping[str, Any]
 MAX_REQUEST = 3 * 1024 * 1024  # bytes: what any data are bounded by
-RESERVED = frozenset(
-    [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    ]
-)
 _SPECIAL = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 _ESCAPED = {written: char for char, written in _SPECIAL.items()}
 _EXPAND = re.compile(r"__|[-./]")

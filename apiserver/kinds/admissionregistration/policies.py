@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from apimachinery import field
+from apimachinery.cel.reserved import RESERVED
 from apimachinery.field import FieldError
 from apiserver.kinds.admissionregistration import matching
 from apiserver.registry.kind import Obj
@@ -19,31 +20,6 @@ _MUTATING_OPERATIONS = ("*", "CONNECT", "CREATE", "UPDATE")
 _MAX_ANNOTATIONS = 20
 _ANNOTATION_LIMIT = 5 * 1024
 _IDENTIFIER = re.compile("[_a-zA-Z][_a-zA-Z0-9]*")
-_RESERVED = frozenset(
-    [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    ]
-)
 
 
 def default_policy(spec: Obj) -> None:
@@ -116,7 +92,7 @@ def _variable(variable: Obj, path: str, scope: Scope) -> list[FieldError]:
     name = variable.get("name") or ""
     if not name.strip():
         errors.append(field.required(path + ".name", "name is not specified"))
-    elif not _IDENTIFIER.fullmatch(name) or name in _RESERVED:
+    elif not _IDENTIFIER.fullmatch(name) or name in RESERVED:
         errors.append(field.invalid(path + ".name", name, "must be a valid CEL identifier"))
     if not (variable.get("expression") or "").strip():
         errors.append(field.required(path + ".expression", "expression is not specified"))
