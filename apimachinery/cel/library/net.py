@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from functools import lru_cache
 from typing import ClassVar
 
+from apimachinery import memo
 from apimachinery.cel import types
 from apimachinery.cel.declarations import Overload
 from apimachinery.cel.errors import EvalError
@@ -77,7 +77,7 @@ def _ipv4_overflow(text: str) -> bool:
     return all(part.isdigit() for part in parts) and any(int(part) > 255 for part in parts)
 
 
-@lru_cache(256)
+@memo.short(256)
 def address(text: str) -> Address:
     """The address; EvalError in the original's words."""
     try:
@@ -107,7 +107,7 @@ def is_ip(text: str) -> bool:
     return True
 
 
-@lru_cache(256)
+@memo.short(256)
 def _cidr(text: str) -> CIDR:
     before, slash, bits = text.rpartition("/")
     quoted = go_quote(text)

@@ -5,9 +5,9 @@ The package re2 is imported when the first pattern is compiled, since most proce
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
+from apimachinery import memo
 from apimachinery.cel.declarations import Overload
 from apimachinery.cel.errors import EvalError
 
@@ -23,7 +23,7 @@ _WORDS = {
 }
 
 
-@lru_cache(1024)
+@memo.short(1024)
 def pattern(text: str) -> Any:
     """The compiled pattern; EvalError in Go's words when it is none."""
     import re2  # type: ignore[import-untyped]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import ClassVar
 
+from apimachinery import memo
 from apimachinery.cel import types
 from apimachinery.cel.declarations import Overload
 from apimachinery.cel.errors import EvalError
@@ -60,7 +60,7 @@ def _pre_release(text: str) -> Part:
     return True, 0, text
 
 
-@lru_cache(256)
+@memo.short(256)
 def parse(text: str) -> Semver:
     """The version; EvalError in the original's words."""
     if not text:

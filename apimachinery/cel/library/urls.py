@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import ClassVar
 from urllib.parse import unquote_to_bytes
 
+from apimachinery import memo
 from apimachinery.cel import types
 from apimachinery.cel.declarations import Overload
 from apimachinery.cel.errors import EvalError
@@ -43,7 +43,7 @@ def _refusal(text: str, problem: str) -> EvalError:
     return EvalError(f"URL parse error during conversion from string: parse {go_quote(text)}: {problem}")
 
 
-@lru_cache(256)
+@memo.short(256)
 def parse(text: str) -> URL:
     """The URL; EvalError in Go's words for what is no request URI."""
     if not text:
