@@ -18,7 +18,7 @@ def local(group: str, version: str, priority: int, version_priority: int, how: s
         "kind": "APIService",
         "metadata": {"name": f"{version}.{group}", "labels": {AUTOMANAGED: how}},
         "spec": {
-            "group": group,
+            **({"group": group} if group else {}),
             "version": version,
             "groupPriorityMinimum": priority,
             "versionPriority": version_priority,

@@ -86,6 +86,7 @@ async def _service(access: Access, place: Place) -> None:
         "metadata": {**_META, "labels": {"component": "apiserver", "provider": "kubernetes"}},
         "spec": {
             "clusterIP": str(ipaddress.ip_network(place.service_ranges[0])[1]),
+            "ipFamilyPolicy": "SingleStack",
             "ports": ports,
             "sessionAffinity": "None",
             "type": "ClusterIP",

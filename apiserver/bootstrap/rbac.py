@@ -56,35 +56,17 @@ def node_rules() -> list[Obj]:
 
 
 def cluster_roles() -> list[Obj]:
-    """All bootstrap ClusterRoles. Those that gather others already hold what they will gather."""
+    """All bootstrap ClusterRoles. Those that gather others get their rules from the controller that aggregates."""
     out = []
     for name, (rules, bears, gathers) in data.CLUSTER_ROLES.items():
         labels = {data.AGGREGATE + bears: "true"} if bears else {}
-        rest: Obj = {}
+        rest: Obj = {"rules": parse_rules(rules)}
         if gathers:
             selector = {"matchLabels": {data.AGGREGATE + gathers: "true"}}
-            rest = {"aggregationRule": {"clusterRoleSelectors": [selector]}}
-        role = _object("ClusterRole", name, labels=labels, rules=parse_rules(rules))
-        out.append({**role, **rest})
+            rest = {"rules": None, "aggregationRule": {"clusterRoleSelectors": [selector]}}
+        out.append(_object("ClusterRole", name, labels=labels, **rest))
     for name, rules in data.CONTROLLER_ROLES.items():
         out.append(_object("ClusterRole", f"system:controller:{name}", rules=parse_rules(rules)))
-    for name in ("view", "edit", "admin"):  # each may gather the one before
-        _gather(next(role for role in out if role["metadata"]["name"] == name), out)
-    return out
-
-
-def _gather(role: Obj, all_roles: list[Obj]) -> None:
-    wanted = role["aggregationRule"]["clusterRoleSelectors"][0]["matchLabels"].items()
-    found = [r for r in all_roles if wanted <= r["metadata"]["labels"].items() and r is not role]
-    found.sort(key=lambda r: str(r["metadata"]["name"]))
-    role["rules"] = _unique([rule for r in found for rule in r["rules"]])
-
-
-def _unique(rules: list[Obj]) -> list[Obj]:
-    out: list[Obj] = []
-    for rule in rules:
-        if rule not in out:
-            out.append(rule)
     return out
 
 

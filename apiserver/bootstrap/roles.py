@@ -24,9 +24,8 @@ CLUSTER_ROLES: dict[str, tuple[str, str, str]] = {
     ),
     "system:monitoring": (
         """
-        get : /metrics /metrics/slis /livez /readyz /healthz /livez/* /readyz/* /healthz/*
-        get : /flagz
-        get : /statusz
+        get : /metrics /metrics/slis /livez /readyz /healthz /livez/* /readyz/* /healthz/* /flagz /statusz
+        get : core : nodes/metrics
         """,
         "",
         "",
@@ -57,8 +56,9 @@ CLUSTER_ROLES: dict[str, tuple[str, str, str]] = {
         impersonate : core : serviceaccounts
         $write : core : pods pods/attach pods/proxy pods/exec pods/portforward
         create : core : pods/eviction
-        $write : core : replicationcontrollers replicationcontrollers/scale serviceaccounts services services/proxy persistentvolumeclaims configmaps secrets events
+        $write : core : replicationcontrollers replicationcontrollers/scale serviceaccounts services services/proxy persistentvolumeclaims configmaps secrets
         create : core : serviceaccounts/token
+        $write : core events.k8s.io : events
         $write : apps : statefulsets statefulsets/scale daemonsets deployments deployments/scale deployments/rollback replicasets replicasets/scale
         $write : autoscaling : horizontalpodautoscalers
         $write : batch : jobs cronjobs
@@ -74,8 +74,9 @@ CLUSTER_ROLES: dict[str, tuple[str, str, str]] = {
     "system:aggregate-to-view": (
         """
         $read : core : pods replicationcontrollers replicationcontrollers/scale serviceaccounts services services/status endpoints persistentvolumeclaims persistentvolumeclaims/status configmaps
-        $read : core : limitranges resourcequotas bindings events pods/status resourcequotas/status namespaces/status replicationcontrollers/status pods/log
+        $read : core : limitranges resourcequotas bindings pods/status resourcequotas/status namespaces/status replicationcontrollers/status pods/log
         $read : core : namespaces
+        $read : core events.k8s.io : events
         $read : discovery.k8s.io : endpointslices
         $read : apps : controllerrevisions statefulsets statefulsets/status statefulsets/scale daemonsets daemonsets/status deployments deployments/status deployments/scale replicasets replicasets/status replicasets/scale
         $read : autoscaling : horizontalpodautoscalers horizontalpodautoscalers/status
@@ -185,6 +186,7 @@ CLUSTER_ROLES: dict[str, tuple[str, str, str]] = {
         $events
         create : coordination.k8s.io : leases
         get list update watch : coordination.k8s.io : leases : kube-scheduler
+        $read $write : coordination.k8s.io : leasecandidates
         $read : core : nodes
         get list watch delete : core : pods
         create : core : pods/binding bindings
@@ -204,8 +206,10 @@ CLUSTER_ROLES: dict[str, tuple[str, str, str]] = {
         $read : resource.k8s.io : deviceclasses
         get list patch update watch : resource.k8s.io : resourceclaims
         get list patch update watch : resource.k8s.io : resourceclaims/status
-        get list patch update watch : core : pods/finalizers
+        update : core : pods/finalizers
         $read : resource.k8s.io : resourceslices
+        create delete : resource.k8s.io : resourceclaims
+        update patch : resource.k8s.io : resourceclaims/binding
         """,
         "",
         "",
@@ -306,6 +310,7 @@ CONTROLLER_ROLES: dict[str, str] = {
         $read : core : services pods nodes
         update : core : services/finalizers
         get list watch create update delete : discovery.k8s.io : endpointslices
+        create : discovery.k8s.io : endpointslices/restricted
         $events
         """,
     "endpointslicemirroring-controller": """
@@ -313,6 +318,7 @@ CONTROLLER_ROLES: dict[str, str] = {
         update : core : services/finalizers
         update : core : endpoints/finalizers
         get list watch create update delete : discovery.k8s.io : endpointslices
+        create : discovery.k8s.io : endpointslices/restricted
         $events
         """,
     "expand-controller": """
@@ -320,7 +326,6 @@ CONTROLLER_ROLES: dict[str, str] = {
         update patch : core : persistentvolumeclaims/status
         $read : core : persistentvolumeclaims
         $events
-        get : core : services
         """,
     "ephemeral-volume-controller": """
         $read : core : pods
@@ -335,6 +340,7 @@ CONTROLLER_ROLES: dict[str, str] = {
         update patch : resource.k8s.io : resourceclaims resourceclaims/status
         update patch : core : pods/status
         $events
+        update patch : resource.k8s.io : resourceclaims/binding
         """,
     "device-taint-eviction-controller": """
         get list watch delete : core : pods
@@ -350,9 +356,9 @@ CONTROLLER_ROLES: dict[str, str] = {
         update : autoscaling : horizontalpodautoscalers/status
         get update : * : */scale
         list watch : core : pods
-        list : metrics.k8s.io : pods
-        get list : custom.metrics.k8s.io : *
-        get list : external.metrics.k8s.io : *
+        list watch : metrics.k8s.io : pods
+        $read : custom.metrics.k8s.io : *
+        $read : external.metrics.k8s.io : *
         $events
         """,
     "job-controller": """
@@ -384,7 +390,6 @@ CONTROLLER_ROLES: dict[str, str] = {
         list watch : core : nodes
         $events
         watch : core : events
-        get : core : services
         """,
     "pod-garbage-collector": """
         list watch delete : core : pods
@@ -444,6 +449,7 @@ CONTROLLER_ROLES: dict[str, str] = {
         """,
     "pvc-protection-controller": """
         get list watch update : core : persistentvolumeclaims
+        update : core : persistentvolumeclaims/status
         list watch get : core : pods
         $events
         """,
@@ -484,9 +490,8 @@ ROLES: dict[tuple[str, str], str] = {
     ("kube-system", "system:controller:token-cleaner"): "get list watch delete : core : secrets\n$events",
     **{
         ("kube-system", f"system::leader-locking-{component}"): f"""
-            watch : core : configmaps
-            get update : core : configmaps : {component}
             get watch list create update : coordination.k8s.io : leases
+            get watch list create update : coordination.k8s.io : leasecandidates
             """
         for component in ("kube-controller-manager", "kube-scheduler")
     },
@@ -523,9 +528,12 @@ BINDINGS: dict[tuple[str, str], tuple[str, str]] = {
     **{
         ("kube-system", f"system::leader-locking-{component}"): (
             f"system::leader-locking-{component}",
-            f"user:system:{component} sa:kube-system/{component}",
+            f"user:system:{component} sa:kube-system/{component}{others}",
         )
-        for component in ("kube-controller-manager", "kube-scheduler")
+        for component, others in (
+            ("kube-controller-manager", " sa:kube-system/leader-election-controller"),
+            ("kube-scheduler", ""),
+        )
     },
     **{
         (namespace, f"system:controller:{name}"): (f"system:controller:{name}", f"sa:kube-system/{name}")
