@@ -31,6 +31,13 @@ def is_sidecar(container: Mapping[str, Any]) -> bool:
     return container.get("restartPolicy") == "Always"
 
 
+def has_pod_level_resources(spec: Mapping[str, Any]) -> bool:
+    """Whether the pod states resources as a whole."""
+    stated = spec.get("resources") or _NONE
+    names = [*(stated.get("requests") or ()), *(stated.get("limits") or ())]
+    return any(is_pod_level_resource(name) for name in names)
+
+
 def requests(
     pod: Obj,
     *,

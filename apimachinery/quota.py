@@ -7,6 +7,7 @@ Names of usage are those of ResourceQuota.spec.hard: "pods", "requests.cpu", "co
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from apimachinery import pods, quantity, times
@@ -40,6 +41,7 @@ _SERVICE_NAMES = frozenset(("services", "count/services", "services.nodeports", 
 _CLAIM_NAMES = ("persistentvolumeclaims", "requests.storage")
 _BY_CLASS = ".storageclass.storage.k8s.io/"
 _DEVICES = ".deviceclass.resource.k8s.io/devices"
+_IMPLICIT = "deviceclass.resource.kubernetes.io/"  # a device class as an extended resource
 
 
 def count_name(group: str, plural: str) -> str:
@@ -50,30 +52,38 @@ def count_name(group: str, plural: str) -> str:
 # -- which quotas concern an object
 
 
-def matching_names(group: str, plural: str, names: Iterable[str]) -> list[str]:
-    """Those of a quota's names that objects of the resource use."""
-    return [name for name in names if _concerns(group, plural, name)]
+def matching_names(
+    group: str, plural: str, names: Iterable[str], classes: Mapping[str, str] = MappingProxyType({})
+) -> list[str]:
+    """Those of a quota's names that objects of the resource use. classes: see usage."""
+    return [name for name in names if _concerns(group, plural, name, classes)]
 
 
-def _concerns(group: str, plural: str, name: str) -> bool:
+def _concerns(group: str, plural: str, name: str, classes: Mapping[str, str]) -> bool:
     if name == count_name(group, plural):
         return True
     if (group, plural) == ("", "pods"):
         if name in _POD_NAMES or name.startswith(("hugepages-", "requests.hugepages-")):
             return True
-        return name.startswith("requests.") and is_extended(name.removeprefix("requests."))
+        return name.startswith("requests.") and _is_requestable(name.removeprefix("requests."))
     if (group, plural) == ("", "services"):
         return name in _SERVICE_NAMES
     if (group, plural) == ("", "persistentvolumeclaims"):
         return name in _CLAIM_NAMES or any(name.endswith(_BY_CLASS + part) for part in _CLAIM_NAMES)
     if (group, plural) == ("resource.k8s.io", "resourceclaims"):
-        return name.endswith(_DEVICES)
+        resource = name.removeprefix("requests.")
+        implicit = resource.startswith(_IMPLICIT) and resource.removeprefix(_IMPLICIT) in classes
+        return name.endswith(_DEVICES) or (resource != name and (implicit or resource in classes.values()))
     return not group and plural in _ALIASED and name == plural
 
 
 def is_extended(resource: str) -> bool:
     """Whether a compute resource is one that a node's operator made up: of a domain that is not Kubernetes' own."""
     return "/" in resource and "kubernetes.io/" not in resource and not resource.startswith("requests.")
+
+
+def _is_requestable(resource: str) -> bool:
+    return is_extended(resource) or resource.startswith(_IMPLICIT)
 
 
 def scope_selectors(resource_quota: Obj) -> Iterator[Obj]:
@@ -98,8 +108,7 @@ def _in_scope(selector: Obj, group: str, plural: str, obj: Obj) -> bool:
     spec = obj.get("spec") or {}
     match name:
         case "Terminating" | "NotTerminating":
-            terminating = spec.get("activeDeadlineSeconds") is not None and spec["activeDeadlineSeconds"] >= 0
-            return terminating is (name == "Terminating")
+            return is_terminating(obj) is (name == "Terminating")
         case "BestEffort" | "NotBestEffort":
             return (pods.qos_class(obj) == pods.BEST_EFFORT) is (name == "BestEffort")
         case "PriorityClass":
@@ -107,6 +116,12 @@ def _in_scope(selector: Obj, group: str, plural: str, obj: Obj) -> bool:
         case "CrossNamespacePodAffinity":
             return _crosses_namespaces(spec)
     return False
+
+
+def is_terminating(pod: Obj) -> bool:
+    """Whether the pod is of those that end by themselves."""
+    deadline = (pod.get("spec") or {}).get("activeDeadlineSeconds")
+    return deadline is not None and deadline >= 0
 
 
 def _selects(selector: Obj, names: list[str]) -> bool:
@@ -150,6 +165,8 @@ def unstated(names: Iterable[str], pod: Obj) -> str:
     required = _POD_MUST_STATE.intersection(names)
     missing: dict[str, set[str]] = {}
     spec = pod.get("spec") or {}
+    if pods.has_pod_level_resources(spec):
+        return ""  # the pod states them as a whole
     for kind in ("containers", "initContainers"):
         for container in spec.get(kind) or ():
             resources = container.get("resources") or {}
@@ -162,8 +179,20 @@ def unstated(names: Iterable[str], pod: Obj) -> str:
     return "; ".join(f"{name} for: {','.join(sorted(missing[name]))}" for name in sorted(missing))
 
 
-def usage(group: str, plural: str, obj: Obj, now: float) -> ResourceList:
-    """What the object uses, by quota name. now: seconds since the epoch."""
+def usage(
+    group: str,
+    plural: str,
+    obj: Obj,
+    now: float,
+    *,
+    classes: Mapping[str, str] = MappingProxyType({}),
+    charged: Mapping[str, Quantity] = MappingProxyType({}),
+) -> ResourceList:
+    """What the object uses, by quota name. now: seconds since the epoch.
+
+    For claims of devices: classes are the extended resources that device classes are also asked for by; charged is what the
+    pod that the claim was made for is charged already.
+    """
     result: ResourceList = {count_name(group, plural): _ONE}
     if (group, plural) == ("", "pods"):
         if _counts(obj, now):
@@ -174,6 +203,7 @@ def usage(group: str, plural: str, obj: Obj, now: float) -> ResourceList:
         result.update(_claim(obj))
     elif (group, plural) == ("resource.k8s.io", "resourceclaims"):
         _devices(obj.get("spec") or {}, result)
+        _extended_devices(result, classes, charged)
     elif not group and plural in _ALIASED:
         result[plural] = _ONE
     return result
@@ -198,7 +228,7 @@ def _compute(requests: Mapping[str, Quantity], limits: Mapping[str, Quantity]) -
     for name, amount in requests.items():
         if name.startswith("hugepages-"):
             result[name] = result[f"requests.{name}"] = amount
-        elif is_extended(name):
+        elif _is_requestable(name):
             result[f"requests.{name}"] = amount
     return result
 
@@ -245,6 +275,19 @@ def _devices(spec: Mapping[str, Any], result: ResourceList) -> None:
             wanted = 32 if option.get("allocationMode") == "All" else option.get("count") or 1
             quantity.max_list(most, {name: quantity.parse(wanted)})
         quantity.add_list(result, most)
+
+
+def _extended_devices(result: ResourceList, classes: Mapping[str, str], charged: Mapping[str, Quantity]) -> None:
+    """The same devices as extended resources."""
+    for name, amount in list(result.items()):
+        device_class = name.removesuffix(_DEVICES)
+        if device_class in (name, ""):
+            continue
+        aliases = [_IMPLICIT + device_class, *([classes[device_class]] if device_class in classes else ())]
+        for alias in map("requests.{}".format, aliases):
+            rest = amount - charged[alias] if alias in charged else amount
+            if rest.sign() > 0:
+                result[alias] = rest
 
 
 def subtract(one: Mapping[str, Quantity], other: Mapping[str, Quantity]) -> ResourceList:

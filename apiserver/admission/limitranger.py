@@ -12,6 +12,7 @@ from apiserver.registry.lookup import Lookup
 
 ANNOTATION = "kubernetes.io/limit-ranger"
 Amounts = Mapping[str, Quantity]
+_MAX_MILLI = (2**63 - 1) // 1000  # the largest number whose thousandths an int64 holds
 
 
 class Plugin:
@@ -26,19 +27,23 @@ class Plugin:
         return plural == "persistentvolumeclaims" and not subresource
 
     async def admit(self, a: Attributes) -> None:
-        if a.plural != "pods" or a.obj is None or a.operation != "CREATE":
+        if a.plural != "pods" or a.obj is None or _leaves(a):
             return
         for limit_range in await self._ranges.list(a.namespace):
             _set_defaults(a.obj, limit_range)
 
     async def validate(self, a: Attributes) -> None:
-        if a.obj is None or (a.operation == "UPDATE" and a.obj["metadata"].get("deletionTimestamp")):
+        if a.obj is None or _leaves(a):
             return
         for limit_range in await self._ranges.list(a.namespace):
             check = _check_pod if a.plural == "pods" else _check_claim
             problems = list(dict.fromkeys(check(a.obj, limit_range)))
             if problems:
                 raise forbidden(a, problems[0] if len(problems) == 1 else "[" + ", ".join(problems) + "]")
+
+
+def _leaves(a: Attributes) -> bool:
+    return a.old is not None and bool(a.old["metadata"].get("deletionTimestamp"))
 
 
 def _limits(limit_range: Obj, kind: str) -> Iterator[Obj]:
@@ -118,8 +123,15 @@ def _check(limit: Obj, requests: Amounts, limits: Amounts) -> Iterator[str]:
             yield f"{text}, but no request is specified or request is 0"
         elif not maximum:
             yield f"{text}, but no limit is specified or limit is 0"
-        elif maximum.milli_value() / request.milli_value() * 1000 > bound.milli_value():
-            yield f"{text}, but provided ratio is {maximum.milli_value() / request.milli_value():f}"
+        elif (ratio := _ratio(maximum, request, bound)) * 1000 > bound.milli_value():
+            yield f"{text}, but provided ratio is {ratio:f}"
+
+
+def _ratio(maximum: Quantity, request: Quantity, bound: Quantity) -> float:
+    """In thousandths where all three can be told in them, else in whole units."""
+    if max(amount.value() for amount in (maximum, request, bound)) <= _MAX_MILLI:
+        return maximum.milli_value() / request.milli_value()
+    return maximum.value() / request.value()
 
 
 def _check_claim(claim: Obj, limit_range: Obj) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 from apimachinery import errors, quantity, quota
@@ -19,11 +20,22 @@ from apiserver.registry.kind import Obj
 from apiserver.registry.lookup import Lookup
 
 _ATTEMPTS = 4
+_CLAIMS, _CLASSES = ("resource.k8s.io", "resourceclaims"), ("resource.k8s.io", "deviceclasses")
+_FOR_POD = "resource.kubernetes.io/extended-resource-claim"
+
+
+@dataclass(frozen=True, slots=True)
+class _Devices:
+    """What the usage of claims of devices depends on; see quota.usage."""
+
+    classes: Mapping[str, str] = field(default_factory=dict)
+    charged: Mapping[str, quantity.Quantity] = field(default_factory=dict)
 
 
 class Plugin:
     def __init__(self, env: Env) -> None:
         self._quotas = Lookup(env.reader, "", "resourcequotas")
+        self._classes = Lookup(env.reader, *_CLASSES)
         self._reader = env.reader
         self._writer = env.writer
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -36,7 +48,7 @@ class Plugin:
         ):
             return False
         if (group, plural) == ("", "pods"):
-            return (operation == "CREATE" and not subresource) or (operation == "UPDATE" and subresource == "resize")
+            return not subresource or (operation == "UPDATE" and subresource == "resize")
         if (group, plural) == ("", "persistentvolumeclaims"):
             return not subresource or (operation == "UPDATE" and subresource == "status")
         if (group, plural) in (("", "services"), ("resource.k8s.io", "resourceclaims")):
@@ -44,22 +56,61 @@ class Plugin:
         return operation == "CREATE" and not subresource
 
     async def validate(self, a: Attributes) -> None:
-        if not a.namespace or a.obj is None or not await self._quotas.list(a.namespace):
+        if not a.namespace or a.obj is None or _changes_nothing(a) or not await self._quotas.list(a.namespace):
             return
         turn = self._turns.get(a.namespace)
         if turn is None:
             turn = self._turns[a.namespace] = asyncio.Lock()
+        devices = await self._devices(a) if (a.group, a.plural) == _CLAIMS else _Devices()
         async with turn:
-            await self._reserve(a)
+            await self._reserve(a, devices)
 
-    async def _reserve(self, a: Attributes) -> None:
+    async def _devices(self, a: Attributes) -> _Devices:
+        classes = {}
+        for device_class in await self._classes.list():
+            extended = (device_class.get("spec") or {}).get("extendedResourceName")
+            if extended:
+                classes[device_class["metadata"]["name"]] = extended
+        return _Devices(classes, await self._charged(a))
+
+    async def _charged(self, a: Attributes) -> quantity.ResourceList:
+        """What the pod is charged that the claim was made for because of extended resources that it asks for."""
+        meta = (a.obj or {}).get("metadata") or {}
+        owners = [owner for owner in meta.get("ownerReferences") or () if owner.get("controller")]
+        if (meta.get("annotations") or {}).get(_FOR_POD) != "true" or not owners:
+            return {}
+        owner = owners[0]
+        if (owner.get("kind"), owner.get("apiVersion")) != ("Pod", "v1"):
+            return {}
+        pod = await self._reader.get("", "pods", a.namespace, owner["name"])
+        if pod is None or pod["metadata"].get("uid") != owner.get("uid"):
+            return {}
+        known = (pod.get("status") or {}).get("extendedResourceClaimStatus")
+        if known is not None:
+            mine = known.get("resourceClaimName") == meta.get("name")
+        else:  # the first claim of the pod is its
+            mine = not await self._has_earlier_claim(a, meta, owner["uid"])
+        return quota.usage("", "pods", pod, a.clock.time()) if mine else {}
+
+    async def _has_earlier_claim(self, a: Attributes, meta: Obj, pod: str) -> bool:
+        def age(meta: Obj) -> tuple[str, str]:
+            return meta.get("creationTimestamp") or "", meta.get("name") or ""
+
+        for claim in await self._reader.list(*_CLAIMS, a.namespace):
+            other = claim["metadata"]
+            owned = any(o.get("controller") and o.get("uid") == pod for o in other.get("ownerReferences") or ())
+            if owned and (other.get("annotations") or {}).get(_FOR_POD) == "true" and age(other) < age(meta):
+                return True
+        return False
+
+    async def _reserve(self, a: Attributes, devices: _Devices) -> None:
         pending: set[str] | None = None  # names of the quotas still to be booked; None: all
         for attempt in range(_ATTEMPTS):
             changed = [
                 (resource_quota, used)
                 for resource_quota in await self._reader.list("", "resourcequotas", a.namespace)
                 if pending is None or resource_quota["metadata"]["name"] in pending
-                if (used := _check(a, resource_quota)) is not None
+                if (used := _check(a, resource_quota, devices)) is not None
             ]
             if a.dry_run:
                 return
@@ -76,12 +127,19 @@ class Plugin:
                 return
 
 
-def _check(a: Attributes, resource_quota: Obj) -> dict[str, str] | None:
+def _changes_nothing(a: Attributes) -> bool:
+    """Whether it is an update of a pod that leaves it among those that end by themselves, or among the others."""
+    if (a.group, a.plural, a.operation, a.subresource) != ("", "pods", "UPDATE", ""):
+        return False
+    return quota.is_terminating(a.obj or {}) == quota.is_terminating(a.old or {})
+
+
+def _check(a: Attributes, resource_quota: Obj, devices: _Devices) -> dict[str, str] | None:
     """What the quota's usage becomes; None when the request does not concern it. Raises 403 when there is no room."""
     status = resource_quota.get("status") or {}
     hard = quantity.parse_list(status.get("hard"))
     obj = a.obj or {}
-    names = quota.matching_names(a.group, a.plural, hard)
+    names = quota.matching_names(a.group, a.plural, hard, devices.classes)
     if not names or not quota.matches_scopes(resource_quota, a.group, a.plural, obj):
         return None
     quota_name = resource_quota["metadata"]["name"]
@@ -92,7 +150,7 @@ def _check(a: Attributes, resource_quota: Obj) -> dict[str, str] | None:
     used = quantity.parse_list(status.get("used"))
     if any(name not in used for name in names):
         raise forbidden(a, f"status unknown for quota: {quota_name}, resources: {','.join(sorted(names))}")
-    requested = {name: amount for name, amount in _delta(a, resource_quota).items() if name in hard and amount}
+    requested = {name: amount for name, amount in _delta(a, resource_quota, devices).items() if name in hard and amount}
     if not requested:
         return None
     total: ResourceList = dict(used)
@@ -107,10 +165,14 @@ def _check(a: Attributes, resource_quota: Obj) -> dict[str, str] | None:
     return quantity.draw_list(total)
 
 
-def _delta(a: Attributes, resource_quota: Obj) -> ResourceList:
+def _delta(a: Attributes, resource_quota: Obj, devices: _Devices) -> ResourceList:
     """What the request adds: all the object uses, or on an update what it uses more than before."""
     now = a.clock.time()
-    used = quota.usage(a.group, a.plural, a.obj or {}, now)
+
+    def usage(obj: Obj) -> ResourceList:
+        return quota.usage(a.group, a.plural, obj, now, classes=devices.classes, charged=devices.charged)
+
+    used = usage(a.obj or {})
     negative = sorted(name for name, amount in used.items() if amount.sign() < 0)
     if negative:
         raise forbidden(a, f"quota usage is negative for resource(s): {','.join(negative)}")
@@ -118,7 +180,7 @@ def _delta(a: Attributes, resource_quota: Obj) -> ResourceList:
         if a.old is None:
             raise forbidden(a, "unable to get previous usage since prior version of object was not found")
         if quota.matches_scopes(resource_quota, a.group, a.plural, a.old):
-            return quota.subtract(used, quota.usage(a.group, a.plural, a.old, now))
+            return quota.subtract(used, usage(a.old))
     return used
 
 
