@@ -42,18 +42,31 @@ def key(path: str, name: str) -> str:
     return f"{path}[{name}]"
 
 
+class Pointed(str):
+    """A text to which Go has a pointer: as a bad value it is drawn as JSON, unescaped where %q would escape."""
+
+    __slots__ = ()
+
+
 def draw_value(value: Any) -> str:
     """A bad value as the original prints it: strings quoted, numbers and booleans plain, the rest as JSON."""
     if value is None:
         return "null"
     if value is True or value is False:
         return "true" if value else "false"
-    if isinstance(value, str):
+    if isinstance(value, str) and not isinstance(value, Pointed):
         return go_quote(value)
     if isinstance(value, int | float):
         return json.dumps(value)
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     return text.translate(_HTML) if any(char in text for char in "<>&\u2028\u2029") else text
+
+
+def as_map(value: Any) -> Any:
+    """A JSON value with the keys of its objects in the order in which Go writes a map."""
+    if isinstance(value, dict):
+        return {name: as_map(value[name]) for name in sorted(value)}
+    return [as_map(item) for item in value] if isinstance(value, list) else value
 
 
 # Go's encoder writes these so.

@@ -130,6 +130,8 @@ def _schema_or_bool(value: Any) -> Any:
 
 def _schema_or_array(value: Any) -> Any:
     if type(value) is list:
+        if not value:
+            raise Slow  # as good as absent
         return [_schema(item) for item in value]
     return _schema(value)
 

@@ -300,7 +300,7 @@ class _Walk:
 
     def as_JA(self, value: Any, path: str, go_type: str) -> Any:
         if isinstance(value, list) and not isinstance(value, Pairs):
-            return [self.schema(item, f"{path}[{position}]") for position, item in enumerate(value)]
+            return [self.schema(item, f"{path}[{position}]") for position, item in enumerate(value)] or OMIT
         return self.schema(value, path)
 
     def as_JS(self, value: Any, path: str, go_type: str) -> Any:

@@ -308,7 +308,7 @@ class CustomType(TypeInfo):
             path, bad, problem = found
             from apimachinery import field
 
-            raise DecodeError(str(field.invalid(path, bad, problem)))
+            raise DecodeError(str(field.invalid(path, field.as_map(bad), problem)))
         unknown += sorted(coerced)
         obj["metadata"] = metadata
         return obj, problems + [f'unknown field "{path}"' for path in unknown]

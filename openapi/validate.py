@@ -76,8 +76,8 @@ def _check(schema: Json, value: Any, name: str, root: str, errors: Errors) -> No
         _check_list(schema, value, name, root, errors)
     enum = schema.get("enum")
     if enum is not None and not any(_equal(value, allowed) for allowed in enum):
-        allowed = [item if isinstance(item, str) else orjson.dumps(item).decode() for item in enum]
-        errors.append(field.not_supported(where, value, allowed))
+        allowed = [item if isinstance(item, str) else orjson.dumps(field.as_map(item)).decode() for item in enum]
+        errors.append(field.not_supported(where, field.as_map(value), allowed))
     if isinstance(value, dict):
         _check_object(schema, value, name, root, errors)
 

@@ -24,10 +24,8 @@ from apiserver.registry import crd_paths
 from apiserver.registry.conversion import Converter
 from apiserver.registry.crd_rules import RuleTree
 from apiserver.registry.kind import NAME_COLUMN, SCALE, STATUS, Column, Ctx, Kind, Obj, Scale
-from apiserver.validation import meta as meta_rules
-from apiserver.validation import names
+from apiserver.validation import embedded
 from openapi import structural, validate
-from openapi.explain import DecodeError
 from openapi.schemas import TypeInfo
 from openapi.structural import CustomType, Structural
 from openapi.validate import Validator
@@ -250,7 +248,7 @@ class CustomKind(Kind):
         version = self.by_version[ctx.version]
         found = self._check_scale(obj)
         found = version.validator.check(obj) + found
-        found += _embedded(obj, version.schema, "", root=False)
+        found += embedded.validate(obj, version.schema, "")
         return found + _repetitions(obj, version.schema, "")
 
     def _check_rules(self, ctx: Ctx, obj: Obj, old: Obj | None, found: list[FieldError]) -> list[FieldError]:
@@ -400,52 +398,6 @@ def _string_cell(value: Any) -> str:
 # -- checks that go with the structure
 
 
-def _embedded(obj: Any, schema: Structural | bool | None, path: str, *, root: bool) -> list[FieldError]:
-    """Embedded resources must have apiVersion, kind and well-formed metadata."""
-    if not isinstance(schema, Structural):
-        return []
-    found: list[FieldError] = []
-    if isinstance(obj, dict):
-        if schema.embedded and not root:
-            found += _embedded_resource(obj, path)
-        for key, value in obj.items():
-            child = schema.properties.get(key)
-            if child is not None:
-                found += _embedded(value, child, field.child(path, key), root=False)
-            elif schema.additional is not None:
-                found += _embedded(value, schema.additional, field.key(path, key), root=False)
-    elif isinstance(obj, list):
-        for position, item in enumerate(obj):
-            found += _embedded(item, schema.items, field.index(path, position), root=False)
-    return found
-
-
-def _embedded_resource(obj: Obj, path: str) -> list[FieldError]:
-    found = [field.required(field.child(path, name)) for name in ("apiVersion", "kind") if name not in obj]
-    for name in ("apiVersion", "kind"):
-        if name not in obj:
-            continue
-        where, value = field.child(path, name), obj[name]
-        if not isinstance(value, str):
-            found.append(field.invalid(where, value, "must be a string"))
-        elif not value:
-            found.append(field.invalid(where, value, "must not be empty"))
-        elif name == "apiVersion" and value.count("/") > 1:
-            found.append(field.invalid(where, value, f"unexpected GroupVersion string: {value}"))
-        elif name == "kind" and (problems := names.dns1035_label(value.lower())):
-            text = "may have mixed case, but should otherwise match: " + ",".join(problems)
-            found.append(field.invalid(where, value, text))
-    if "metadata" in obj:
-        where = field.child(path, "metadata")
-        try:
-            metadata, _ = structural.metadata_type().decode(obj["metadata"])
-        except DecodeError as error:
-            return [*found, field.invalid(where, obj["metadata"], str(error))]
-        metadata.setdefault("name", "fakename")
-        found += meta_rules.validate_object_meta(metadata, bool(metadata.get("namespace")), names.path_segment, where)
-    return found
-
-
 def _repetitions(obj: Any, schema: Structural | bool | None, path: str) -> list[FieldError]:
     """Items that occur twice in sets, keys that occur twice in list maps."""
     if not isinstance(schema, Structural):
@@ -460,7 +412,9 @@ def _repetitions(obj: Any, schema: Structural | bool | None, path: str) -> list[
                 found += _repetitions(value, schema.additional, field.key(path, key))
     elif isinstance(obj, list):
         if schema.list_type == "set":
-            found += [field.duplicate(field.index(path, position), obj[position]) for position in _repeated(obj)]
+            found += [
+                field.duplicate(field.index(path, position), field.as_map(obj[position])) for position in _repeated(obj)
+            ]
         elif schema.list_type == "map":
             found += _repeated_keys(obj, schema, path)
         for position, item in enumerate(obj):
@@ -472,9 +426,9 @@ def _repeated_keys(obj: list[Any], schema: Structural, path: str) -> list[FieldE
     for position, item in enumerate(obj):
         if item is not None and not isinstance(item, dict):
             text = "must be an object for an array of list-type map"
-            return [field.invalid(field.index(path, position), item, text)]
+            return [field.invalid(field.index(path, position), field.as_map(item), text)]
     keys = [{key: item[key] for key in schema.keys if key in item} if item else {} for item in obj]
-    return [field.duplicate(field.index(path, position), keys[position]) for position in _repeated(keys)]
+    return [field.duplicate(field.index(path, position), field.as_map(keys[position])) for position in _repeated(keys)]
 
 
 def _repeated(items: list[Any]) -> Iterator[int]:

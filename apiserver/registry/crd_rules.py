@@ -142,12 +142,15 @@ class RuleTree:
         """The tree of a structural schema."""
         return _build(schema, schema, root)
 
-    def check(self, obj: Any, old: Any = None) -> tuple[list[FieldError], list[str]]:
-        """Errors, and warnings for what was so before. old: the stored object, None at creation."""
+    def check(
+        self, obj: Any, old: Any = None, path: str = "", *, ratcheting: bool = True
+    ) -> tuple[list[FieldError], list[str]]:
+        """Errors, and warnings for what was so before. old: the stored object, None at creation. path: of the object."""
         run = _Run()
-        ratchet = _Ratchet(_Correlation(obj, old, self.schema), None) if old is not None else _NOTHING
+        correlated = ratcheting and old is not None
+        ratchet = _Ratchet(_Correlation(obj, old, self.schema), None) if correlated else _NOTHING
         try:
-            self._check(run, "", obj, old, ratchet)
+            self._check(run, path, obj, old, ratchet)
         except _Spent:
             pass
         return run.errors, run.warnings

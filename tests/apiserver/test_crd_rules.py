@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
-from apiserver.kinds.apiextensions import cel_rules
+from apiserver.kinds.apiextensions import cel_rules, field_paths
 from apiserver.registry.crd_rules import RuleTree
 
 Schema = dict[str, Any]
@@ -180,10 +181,22 @@ def test_rules_that_do_not_compile(schema: Schema, expected: str) -> None:
 
 def test_field_paths() -> None:
     schema = obj(a=INT, m={"type": "object", "additionalProperties": STRING})
-    assert cel_rules.field_path(".a", schema) == ("a", "")
-    assert cel_rules.field_path(".m['it\\'s']", schema) == ("m[it's]", "")
-    for wrong in (".b", "a", ".a.b", ".m[x]", ".m['x'", "."):
-        assert cel_rules.field_path(wrong, schema)[1], wrong
+    assert field_paths.resolve(".a", schema) == ("a", INT)
+    assert field_paths.resolve(".m['it\\'s']", schema) == ("m[it's]", STRING)
+    for wrong, why in (
+        (".b", "does not refer to a valid field"),
+        ("a", "expected [ or . but got: a"),
+        (".a.b", "does not refer to a valid field"),
+        (".m[x]", "expected single quoted string but got x"),
+        (".m['x'", "unexpected end of JSON path"),
+        (".m['x'.", "expected ] but got ."),
+        (".m['\\x']", "invalid string literal: invalid escape char \\x"),
+        (".", "unexpected end of JSON path"),
+    ):
+        with pytest.raises(field_paths.BadPath, match=re.escape(why)):
+            field_paths.resolve(wrong, schema)
+    with pytest.raises(field_paths.BadPath, match="array notation is not allowed"):
+        field_paths.resolve(".m['x']", schema, arrays=False)
 
 
 def test_costs_are_limited() -> None:

@@ -2,7 +2,6 @@
 
     compile_rule(rule, schema, decl)     one rule, ready to run, with its static costs and errors
     check(schema, path, taken)           the errors of all rules of a version's schema
-    field_path(text, schema)             the fieldPath of a rule, as error paths show it
 
 Called by schema_rules (when a definition is written) and by registry/crd_rules (when instances are).
 """
@@ -10,7 +9,6 @@ Called by schema_rules (when a definition is written) and by registry/crd_rules 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +18,7 @@ from apimachinery.cel.env import Checked, Env, Program
 from apimachinery.cel.errors import CompileError, ProgramError
 from apimachinery.cel.schemas import DeclaredSizes, DeclType, SchemaTypes
 from apimachinery.field import FieldError
+from apiserver.kinds.apiextensions import field_paths
 
 Schema = dict[str, Any]
 RULES = "x-kubernetes-validations"
@@ -77,7 +76,7 @@ def compile_rule(rule: Schema, schema: Schema, decl: DeclType, envs: tuple[Env, 
     if rule.get("messageExpression"):
         _compile_message(out, env, sizes)
     if rule.get("fieldPath"):
-        out.path = field_path(rule["fieldPath"], schema)[0]
+        out.path = field_paths.shown(rule["fieldPath"], schema)
     return out
 
 
@@ -96,70 +95,6 @@ def _compile_message(out: CompiledRule, env: Env, sizes: DeclaredSizes) -> None:
         out.message_error = f"messageExpression instantiation failed: {error}"
         return
     out.message_cost = checked.cost(sizes).max
-
-
-# -- fieldPath
-
-_TOKEN = re.compile(r"'(?:[^'\\]|\\.)*'|[.\[\]]|[^.\[\]]+", re.DOTALL)
-_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "'": "'", "\\": "\\"}
-
-
-class _BadPath(ValueError):
-    pass
-
-
-def field_path(text: str, schema: Schema) -> tuple[str, str]:
-    """(the path as errors show it, "") or ("", what is wrong)."""
-    try:
-        return _field_path(_TOKEN.findall(text), schema), ""
-    except _BadPath as error:
-        return "", str(error)
-
-
-def _field_path(tokens: list[str], schema: Schema) -> str:
-    path = ""
-    position = 0
-
-    def following() -> str:
-        nonlocal position
-        position += 1
-        if position >= len(tokens):
-            raise _BadPath("unexpected end of JSON path")
-        return tokens[position]
-
-    while position < len(tokens):
-        if tokens[position] == "[":
-            quoted = following()
-            if len(quoted) < 2 or quoted[0] != "'" or quoted[-1] != "'":
-                raise _BadPath(f"expected single quoted string but got {quoted}")
-            name = re.sub(r"\\(.)", _unescape, quoted[1:-1], flags=re.DOTALL)
-            path, schema = _step(path, schema, name)
-            closing = following()
-            if closing != "]":
-                raise _BadPath(f"expected ] but got {closing}")
-        elif tokens[position] == ".":
-            path, schema = _step(path, schema, following())
-        else:
-            raise _BadPath(f"expected [ or . but got: {tokens[position]}")
-        position += 1
-    return path
-
-
-def _unescape(found: re.Match[str]) -> str:
-    if found[1] not in _ESCAPES:
-        raise _BadPath(f"invalid string literal: invalid escape char {found[0]}")
-    return _ESCAPES[found[1]]
-
-
-def _step(path: str, schema: Schema, name: str) -> tuple[str, Schema]:
-    properties, additional = schema.get("properties"), schema.get("additionalProperties")
-    if properties:
-        if name not in properties:
-            raise _BadPath("does not refer to a valid field")
-        return field.child(path, name), properties[name]
-    if isinstance(additional, dict):
-        return field.key(path, name), additional
-    raise _BadPath("does not refer to a valid field")
 
 
 # -- what a definition is told

@@ -11,9 +11,8 @@ from typing import Any
 from apimachinery import field
 from apimachinery.field import FieldError
 from apiserver.kinds.admissionregistration import webhooks
-from apiserver.kinds.apiextensions import drawn, schema_rules
+from apiserver.kinds.apiextensions import drawn, field_paths, schema_rules
 from apiserver.validation import bundles, names
-from openapi.structural import Structural
 
 Obj = dict[str, Any]
 Errors = list[FieldError]
@@ -60,7 +59,7 @@ def validate_create(obj: Obj) -> Errors:
 def validate_update(obj: Obj, old: Obj) -> Errors:
     spec, old_spec = obj["spec"], old["spec"]
     require_schema = all(
-        (version.get("schema") or {}).get("openAPIV3Schema") for version in old_spec.get("versions") or ()
+        (version.get("schema") or {}).get("openAPIV3Schema") is not None for version in old_spec.get("versions") or ()
     )
     check_bundle = condition(old, "Established").get("status") == "True" and not invalid_bundle(old)
     errors = _validate_spec(spec, old_spec, require_schema=require_schema, check_bundle=check_bundle)
@@ -91,7 +90,7 @@ def _immutable(new: Any, old: Any, path: str) -> Errors:
 def _validate_name(obj: Obj) -> Errors:
     name = obj["metadata"].get("name", "")
     spec = obj["spec"]
-    if name != f"{spec['names'].get('plural', '')}.{spec.get('group', '')}":
+    if name and name != f"{spec['names'].get('plural', '')}.{spec.get('group', '')}":
         return [field.invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group')]
     return []
 
@@ -100,9 +99,9 @@ def _validate_spec(original: Obj, old: Obj, *, require_schema: bool, check_bundl
     spec = hoisted(original)
     errors = _validate_group_and_scope(spec)
     versions = spec["versions"]
-    if require_schema and not (spec.get("validation") or {}).get("openAPIV3Schema"):
+    if require_schema and (spec.get("validation") or {}).get("openAPIV3Schema") is None:
         for position, version in enumerate(versions):
-            if not (version.get("schema") or {}).get("openAPIV3Schema"):
+            if (version.get("schema") or {}).get("openAPIV3Schema") is None:
                 errors.append(field.required(f"spec.versions[{position}].schema.openAPIV3Schema"))
     if original.get("preserveUnknownFields") and schema_rules.has_defaults(original):
         text = "must be false in order to use defaults in the schema"
@@ -159,10 +158,11 @@ def _validate_group_and_scope(spec: Obj) -> Errors:
 def _validate_version_set(spec: Obj, versions: list[Obj]) -> Errors:
     errors = []
     named = [version.get("name", "") for version in versions]
-    shown = drawn.versions(versions)
     if len(set(named)) != len(named):
+        shown = drawn.versions(versions)
         errors.append(field.invalid("spec.versions", shown, "must contain unique version names"))
     if sum(bool(version.get("storage")) for version in versions) != 1:
+        shown = drawn.versions(versions)
         errors.append(field.invalid("spec.versions", shown, "must have exactly one version marked as storage version"))
     first = spec.get("version", "")
     problems = names.dns1035_label(first) if first else []
@@ -184,7 +184,8 @@ def _unchanged(spec: Obj, old: Obj) -> set[str]:
 def _validate_version(version: Obj, path: str, spec: Obj, *, unchanged: bool = False) -> Errors:
     errors = []
     for problem in _deprecation_problems(version):
-        errors.append(field.invalid(f"{path}.deprecationWarning", version.get("deprecationWarning"), problem))
+        shown = field.Pointed(version["deprecationWarning"])
+        errors.append(field.invalid(f"{path}.deprecationWarning", shown, problem))
     subresources = version.get("subresources") or spec.get("subresources") or {}
     errors += schema_rules.validate(
         version.get("schema"), f"{path}.schema", status_enabled="status" in subresources, unchanged=unchanged
@@ -209,7 +210,7 @@ def _deprecation_problems(version: Obj) -> list[str]:
     if not version.get("deprecated"):
         return ["can only be set for deprecated versions"]
     problems = []
-    if len(warning) > 256:
+    if len(warning.encode()) > 256:
         problems.append("must be <= 256 characters long")
     if not warning:
         problems.append("must not be an empty string")
@@ -285,34 +286,35 @@ def _validate_subresources(found: Obj | None, path: str) -> Errors:
         if problems := _validate_simple_path(selector, where):
             errors += problems
         elif not selector.startswith((".spec.", ".status.")):
-            errors.append(field.invalid(where, selector, "should be a json path under either .spec or .status"))
+            text = "should be a json path under either .spec or .status"
+            errors.append(field.invalid(where, field.Pointed(selector), text))
     return errors
 
 
 def _validate_selectable(found: list[Obj], schema: Obj | None, path: str) -> Errors:
     errors = []
     unique = set()
-    root = Structural(schema or {})
     for position, one in enumerate(found):
         where, value = f"{path}[{position}].jsonPath", one.get("jsonPath") or ""
         if not value:
             errors.append(field.required(where))
             continue
-        target, problem = schema_rules.field_at(value, root)
-        if problem:
-            errors.append(field.invalid(where, value, f"is an invalid path: {problem}"))
+        try:
+            names_, target = field_paths.resolve(value, schema or {}, arrays=False)
+        except field_paths.BadPath as error:
+            errors.append(field.invalid(where, value, f"is an invalid path: {error}"))
             continue
-        if value.startswith(".metadata"):
+        if names_.startswith("metadata") and names_[8:9] in ("", ".", "["):
             errors.append(field.invalid(where, value, "must not point to fields in metadata"))
-        if target is None or target.type not in ("string", "boolean", "integer"):
+        if (target.get("type") or "") not in ("string", "boolean", "integer"):
             text = (
                 "must point to a field of type string, boolean or integer."
                 " Enum string fields and strings with formats are allowed."
             )
             errors.append(field.invalid(where, value, text))
-        if value in unique:
+        if names_ in unique:
             errors.append(field.duplicate(where, value))
-        unique.add(value)
+        unique.add(names_)
     if len(unique) > _MAX_SELECTABLE:
         errors.append(field.too_many(path, len(unique), _MAX_SELECTABLE))
     return errors
@@ -381,17 +383,18 @@ def _validate_stored(obj: Obj) -> Errors:
     if not stored:
         return [field.invalid(path, None, "must have at least one stored version")]
     errors = []
-    known = {version.get("name"): version for version in obj["spec"].get("versions") or ()}
-    for name, version in known.items():
-        if version.get("storage") and name not in stored:
+    left = {name: position for position, name in enumerate(stored)}
+    for version in obj["spec"].get("versions") or ():
+        name = version.get("name", "")
+        if version.get("storage") and name not in left:
             errors.append(field.invalid(path, stored, f"must have the storage version {name}"))
-    for position, name in enumerate(stored):
-        if name not in known:
-            text = (
-                f"missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions until a"
-                f" storage migration ensures no data remains persisted in {name} and removes {name} from status.storedVersions"
-            )
-            errors.append(field.invalid(f"{path}[{position}]", name, text))
+        left.pop(name, None)
+    for name, position in left.items():
+        text = (
+            f"missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions until a"
+            f" storage migration ensures no data remains persisted in {name} and removes {name} from status.storedVersions"
+        )
+        errors.append(field.invalid(f"{path}[{position}]", name, text))
     return errors
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from apimachinery import field
+
 Obj = dict[str, Any]
 Draw = Callable[[Any], Any]
 
@@ -19,14 +21,14 @@ def versions(given: list[Obj]) -> list[Obj]:
 
 
 def _version(version: Obj) -> Obj:
-    schema = version.get("schema")
+    found = version.get("schema")
     return {
         "Name": version.get("name", ""),
         "Served": bool(version.get("served")),
         "Storage": bool(version.get("storage")),
         "Deprecated": bool(version.get("deprecated")),
         "DeprecationWarning": version.get("deprecationWarning"),
-        "Schema": None if schema is None else {"OpenAPIV3Schema": _maybe(_schema)(schema.get("openAPIV3Schema"))},
+        "Schema": None if found is None else {"OpenAPIV3Schema": _maybe(schema)(found.get("openAPIV3Schema"))},
         "Subresources": _maybe(_subresources)(version.get("subresources")),
         "AdditionalPrinterColumns": _each(_column)(version.get("additionalPrinterColumns")),
         "SelectableFields": _each(_selectable)(version.get("selectableFields")),
@@ -73,22 +75,22 @@ def _text(value: Any) -> str:
     return value or ""
 
 
-def _schema_or_schemas(value: Any) -> Obj:
+def schema_or_schemas(value: Any) -> Obj:
     if isinstance(value, list):
-        return {"Schema": None, "JSONSchemas": [_schema(item) for item in value]}
-    return {"Schema": _schema(value), "JSONSchemas": None}
+        return {"Schema": None, "JSONSchemas": [schema(item) for item in value]}
+    return {"Schema": schema(value), "JSONSchemas": None}
 
 
 def _schema_or_bool(value: Any) -> Obj:
     if isinstance(value, bool):
         return {"Allows": value, "Schema": None}
-    return {"Allows": True, "Schema": _schema(value)}
+    return {"Allows": True, "Schema": schema(value)}
 
 
 def _schema_or_names(value: Any) -> Obj:
     if isinstance(value, list):
         return {"Schema": None, "Property": value}
-    return {"Schema": _schema(value), "Property": None}
+    return {"Schema": schema(value), "Property": None}
 
 
 def _documentation(value: Obj) -> Obj:
@@ -105,8 +107,9 @@ def _rule(rule: Obj) -> Obj:
     }
 
 
-def _schema(schema: Obj) -> Obj:
-    return {go: draw(schema.get(name)) for go, (name, draw) in _FIELDS.items()}
+def schema(given: Obj) -> Obj:
+    """A schema, drawn."""
+    return {go: draw(given.get(name)) for go, (name, draw) in _FIELDS.items()}
 
 
 # JSONSchemaProps in the order of its fields: Go name -> (name in JSON, how it is printed).
@@ -119,7 +122,7 @@ _FIELDS: dict[str, tuple[str, Draw]] = {
     "Nullable": ("nullable", bool),
     "Format": ("format", _text),
     "Title": ("title", _text),
-    "Default": ("default", _same),
+    "Default": ("default", field.as_map),
     "Maximum": ("maximum", _same),
     "ExclusiveMaximum": ("exclusiveMaximum", bool),
     "Minimum": ("minimum", _same),
@@ -131,23 +134,23 @@ _FIELDS: dict[str, tuple[str, Draw]] = {
     "MinItems": ("minItems", _same),
     "UniqueItems": ("uniqueItems", bool),
     "MultipleOf": ("multipleOf", _same),
-    "Enum": ("enum", _same),
+    "Enum": ("enum", field.as_map),
     "MaxProperties": ("maxProperties", _same),
     "MinProperties": ("minProperties", _same),
     "Required": ("required", _same),
-    "Items": ("items", _maybe(_schema_or_schemas)),
-    "AllOf": ("allOf", _each(_schema)),
-    "OneOf": ("oneOf", _each(_schema)),
-    "AnyOf": ("anyOf", _each(_schema)),
-    "Not": ("not", _maybe(_schema)),
-    "Properties": ("properties", _named(_schema)),
+    "Items": ("items", _maybe(schema_or_schemas)),
+    "AllOf": ("allOf", _each(schema)),
+    "OneOf": ("oneOf", _each(schema)),
+    "AnyOf": ("anyOf", _each(schema)),
+    "Not": ("not", _maybe(schema)),
+    "Properties": ("properties", _named(schema)),
     "AdditionalProperties": ("additionalProperties", _maybe(_schema_or_bool)),
-    "PatternProperties": ("patternProperties", _named(_schema)),
+    "PatternProperties": ("patternProperties", _named(schema)),
     "Dependencies": ("dependencies", _named(_schema_or_names)),
     "AdditionalItems": ("additionalItems", _maybe(_schema_or_bool)),
-    "Definitions": ("definitions", _named(_schema)),
+    "Definitions": ("definitions", _named(schema)),
     "ExternalDocs": ("externalDocs", _maybe(_documentation)),
-    "Example": ("example", _same),
+    "Example": ("example", field.as_map),
     "XPreserveUnknownFields": ("x-kubernetes-preserve-unknown-fields", _same),
     "XEmbeddedResource": ("x-kubernetes-embedded-resource", bool),
     "XIntOrString": ("x-kubernetes-int-or-string", bool),
@@ -156,3 +159,4 @@ _FIELDS: dict[str, tuple[str, Draw]] = {
     "XMapType": ("x-kubernetes-map-type", _same),
     "XValidations": ("x-kubernetes-validations", _each(_rule)),
 }
+SCHEMA_FIELDS = tuple(name for name, _ in _FIELDS.values())
