@@ -12,6 +12,7 @@ from apimachinery.field import go_quote
 from apiserver.admission.base import Attributes, Env, Operation, forbidden
 from apiserver.admission.podsecurity import checks, policy
 from apiserver.admission.podsecurity.policy import LEVELS, Policy, Standard
+from apiserver.authz.policy import aggregate
 from apiserver.registry.kind import Obj
 from apiserver.registry.lookup import Lookup
 
@@ -52,21 +53,24 @@ class Plugin:
         if namespace is None:
             raise errors.internal_error(f"failed to lookup namespace {go_quote(a.namespace or '')}")
         wanted, problems = policy.of_labels(namespace["metadata"].get("labels") or {})
-        if wanted is policy.PRIVILEGED:
-            return
         standards = (wanted.enforce, wanted.audit, wanted.warn) if a.plural == "pods" else (wanted.audit, wanted.warn)
         if not problems and all(standard.level == "privileged" for standard in standards):
+            if a.plural == "pods":
+                a.annotations[_PREFIX + "enforce-policy"] = str(Standard())
             return
         if a.plural == "pods":
             if a.operation == "UPDATE" and not _matters(a.obj, a.old or {}):
                 return
-            self._judge(a, wanted, a.obj.get("metadata") or {}, a.obj.get("spec") or {}, enforce=True)
-            return
-        template = a.obj
-        for key in _TEMPLATES[a.group, a.plural]:
-            template = template.get(key) or {}
-        if template:
-            self._judge(a, wanted, template.get("metadata") or {}, template.get("spec") or {}, enforce=False)
+            target = a.obj
+        else:
+            target = a.obj
+            for key in _TEMPLATES[a.group, a.plural]:
+                target = target.get(key) or {}
+            if not target:
+                return
+        if problems:
+            a.annotations[_PREFIX + "error"] = f"Failed to parse policy: {aggregate(list(map(str, problems)))}"
+        self._judge(a, wanted, target.get("metadata") or {}, target.get("spec") or {}, enforce=a.plural == "pods")
 
     def _judge(self, a: Attributes, wanted: Policy, meta: Obj, spec: Obj, *, enforce: bool) -> None:
         known: dict[Standard, list[tuple[str, str]]] = {}
@@ -133,17 +137,13 @@ def _count(reason: str, names: Iterable[str]) -> str:
 
 
 def _matters(new: Obj, old: Obj) -> bool:
-    """Whether an update of a pod changes anything that the standards look at: images, and what may be added."""
+    """Whether an update of a pod changes anything that the standards look at: images, or a container that is added."""
 
-    def look(pod: Obj) -> list[object]:
-        annotations = (pod.get("metadata") or {}).get("annotations") or {}
-        security = sorted((k, v) for k, v in annotations.items() if "seccomp.security.alpha" in k or "apparmor" in k)
+    def images(pod: Obj) -> list[object]:
         spec = pod.get("spec") or {}
-        images = [
-            [(c.get("name"), c.get("image")) for c in spec.get(kind) or ()] for kind in ("initContainers", "containers")
-        ]
-        return [security, images]
+        return [[c.get("image") for c in spec.get(kind) or ()] for kind in ("initContainers", "containers")]
 
-    ephemeral = {(c.get("name"), c.get("image")) for c in (new.get("spec") or {}).get("ephemeralContainers") or ()}
-    known = {(c.get("name"), c.get("image")) for c in (old.get("spec") or {}).get("ephemeralContainers") or ()}
-    return look(new) != look(old) or not ephemeral <= known
+    def ephemeral(pod: Obj) -> set[tuple[object, object]]:
+        return {(c.get("name"), c.get("image")) for c in (pod.get("spec") or {}).get("ephemeralContainers") or ()}
+
+    return images(new) != images(old) or not ephemeral(new) <= ephemeral(old)

@@ -55,7 +55,7 @@ def _plural(one: str, many: str, count: int) -> str:
 
 
 def _quoted(names: Iterable[str]) -> str:
-    return ", ".join(go_quote(name) for name in names)
+    return ", ".join(f'"{name}"' for name in names)  # as they are, whatever is in them
 
 
 def _containers(names: Sequence[str]) -> str:
@@ -63,7 +63,7 @@ def _containers(names: Sequence[str]) -> str:
 
 
 def _setters(pod_level: bool, names: Sequence[str]) -> str:
-    return " and ".join([*(["pod"] if pod_level else ()), *([_containers(names)] if names else ())])
+    return " and ".join(_parts(pod_level, names))
 
 
 # -- baseline
@@ -72,36 +72,36 @@ _APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
 
 
 def app_armor(pod: Pod) -> Finding:
-    values: dict[str, None] = {}
+    values: set[str] = set()
 
     def bad(profile: Any) -> bool:
         kind = (profile or {}).get("type")
         if profile is None or kind in ("RuntimeDefault", "Localhost"):
             return False
-        values[kind or ""] = None
+        values.add(kind or "")
         return True
 
     setters = _parts(
         bad(pod.context.get("appArmorProfile")), [n for n, c in pod.contexts() if bad(c.get("appArmorProfile"))]
     )
-    annotations = []
-    for key, value in sorted((pod.meta.get("annotations") or {}).items()):
-        if key.startswith(_APPARMOR) and value not in ("", "runtime/default") and not value.startswith("localhost/"):
-            annotations.append(f"{key}={go_quote(value)}")
-            values[value] = None
-    if not setters and not annotations:
+    annotations = [
+        f"{key}={go_quote(value)}"
+        for key, value in sorted((pod.meta.get("annotations") or {}).items())
+        if key.startswith(_APPARMOR) and value not in ("", "runtime/default") and not value.startswith("localhost/")
+    ]
+    if annotations:
+        setters.append(_plural("annotation", "annotations", len(annotations)))
+    if not setters:
         return None
-    details = []
-    if setters:
-        kinds = [value for value in sorted(values) if value != "" or not annotations]
-        details.append(f"{' and '.join(setters)} must not set AppArmor profile type to {_quoted(kinds)}")
-    details.extend(annotations)
-    return _plural("forbidden AppArmor profile", "forbidden AppArmor profiles", len(values)), ", ".join(details)
+    kinds = [*sorted(values), *annotations]
+    return (
+        _plural("forbidden AppArmor profile", "forbidden AppArmor profiles", len(kinds)),
+        f"{' and '.join(setters)} must not set AppArmor profile type to {_quoted(kinds)}",
+    )
 
 
 def _parts(pod_level: bool, names: Sequence[str]) -> list[str]:
-    text = _setters(pod_level, names)
-    return [text] if text else []
+    return [*(["pod"] if pod_level else ()), *([_containers(names)] if names else ())]
 
 
 _CAPABILITIES = {"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE"}
@@ -144,9 +144,6 @@ def host_ports(pod: Pod) -> Finding:
     return "hostPort", f"{_containers(names)} {uses} {what} {', '.join(sorted(ports))}"
 
 
-_LOOPBACK = ("", "127.0.0.1", "::1")
-
-
 def host_probes(pod: Pod) -> Finding:
     if pod.minor < 34:
         return None
@@ -155,13 +152,13 @@ def host_probes(pod: Pod) -> Finding:
         lifecycle = container.get("lifecycle") or {}
         handlers = [container.get(f"{kind}Probe") or {} for kind in ("liveness", "readiness", "startup")]
         handlers += [lifecycle.get(hook) or {} for hook in ("postStart", "preStop")]
-        used = {(h.get(kind) or {}).get("host") or "" for h in handlers for kind in ("httpGet", "tcpSocket")}
-        used -= set(_LOOPBACK)
+        used = {(h.get(kind) or {}).get("host") or "" for h in handlers for kind in ("httpGet", "tcpSocket")} - {""}
         if used:
             names.append(container.get("name", ""))
             hosts |= used
     if not names:
         return None
+    names.sort()
     uses = _plural("uses", "use", len(names))
     what = _plural("probe or lifecycle host", "probe or lifecycle hosts", len(hosts))
     return "probe or lifecycle host", f"{_containers(names)} {uses} {what} {_quoted(sorted(hosts))}"
@@ -173,8 +170,14 @@ def privileged(pod: Pod) -> Finding:
 
 
 def proc_mount(pod: Pod) -> Finding:
-    if pod.user_namespace:
-        return None
+    return None if pod.user_namespace else _proc_mount(pod)
+
+
+def proc_mount_restricted(pod: Pod) -> Finding:
+    return _proc_mount(pod) if pod.minor >= 35 else None
+
+
+def _proc_mount(pod: Pod) -> Finding:
     names, values = [], set()
     for name, context in pod.contexts():
         value = context.get("procMount")
@@ -320,7 +323,19 @@ def capabilities_restricted(pod: Pod) -> Finding:
     return ("unrestricted capabilities", "; ".join(details)) if details else None
 
 
-_VOLUMES = ("configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret")
+_VOLUMES = frozenset(
+    [
+        "configMap",
+        "csi",
+        "downwardAPI",
+        "emptyDir",
+        "ephemeral",
+        "image",
+        "persistentVolumeClaim",
+        "projected",
+        "secret",
+    ]
+)
 
 
 def restricted_volumes(pod: Pod) -> Finding:
@@ -391,13 +406,14 @@ BASELINE: tuple[Check, ...] = (
 RESTRICTED: tuple[Check, ...] = (
     allow_privilege_escalation,
     capabilities_restricted,
+    proc_mount_restricted,
     restricted_volumes,
     run_as_non_root,
     run_as_user,
     seccomp_restricted,
 )
 # A restricted check says all that its baseline counterpart would, from that minor version on.
-_SUPERSEDED: dict[Check, int] = {capabilities_baseline: 22, host_path_volumes: 0, seccomp_baseline: 19}
+_SUPERSEDED: dict[Check, int] = {capabilities_baseline: 22, host_path_volumes: 0, proc_mount: 35, seccomp_baseline: 19}
 
 
 def evaluate(standard: Standard, meta: Obj, spec: Obj) -> list[tuple[str, str]]:
