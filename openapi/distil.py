@@ -6,8 +6,8 @@
 
 Run by the build hook (hatch_build.py), and by `python -m openapi.distil`. Neither file is committed.
 
-A type in schemas.json is a code for a scalar (see SPECIAL and _scalar), "#<definition>" for a struct, ["l", element, list
-type, keys] or ["m", element, map type]. A field is [type, Go type, flags, protobuf number, merge key, patch strategy, default],
+A type in schemas.json is a code for a scalar (see SPECIAL and _scalar), "#<definition>" for a struct (["a", struct] where the
+field makes it atomic, ["g", struct] where it does not leave it so), ["l", element, list type, keys] or ["m", element, map type]. A field is [type, Go type, flags, protobuf number, merge key, patch strategy, default],
 cut off after the last that says something; flags: 1 omitempty, 2 omitzero. A number "2.1" is field 1 of the embedded message 2.
 """
 
@@ -37,6 +37,8 @@ SPECIAL = {
     "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrArray": "JA",
     "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrStringArray": "JS",
 }
+
+_OWNED = {"atomic": "a", "granular": "g"}  # a field may own its struct otherwise than the struct's type says
 
 _GO_SCALARS = {
     "string": "s",
@@ -118,8 +120,12 @@ def _field(schema: Json, name: str, known: dict[str, str], named: dict[str, str]
         schema.get("x-kubernetes-patch-merge-key", ""),
         schema.get("x-kubernetes-patch-strategy", ""),
     ]
+    within = next((letter[1:] for letter in flag_letters if letter.startswith("~")), "")
     if default_text:
-        return [*out, json.loads(default_text)]  # even an empty text is one
+        out.append(json.loads(default_text))  # even an empty text is one
+        return [*out, within] if within else out
+    if within:
+        return [*out, None, within]
     while out and out[-1] == "":
         out.pop()
     return out
@@ -130,7 +136,8 @@ def _type(schema: Json, go_type: str, named: dict[str, str]) -> Any:
     if (ref := schema.get("$ref")) is not None:
         name = ref.rpartition("/")[2]
         code = SPECIAL.get(name, "#" + name)
-        return code if schema.get("x-kubernetes-map-type") != "atomic" else ["a", code]
+        owned = _OWNED.get(schema.get("x-kubernetes-map-type", ""))
+        return [owned, code] if owned else code
     if go_type in ("v1.Duration",):
         return "D"
     kind = schema.get("type")

@@ -26,9 +26,24 @@ Decoder = Callable[[Any], Any]
 
 
 class Field:
-    """A field of a struct. go: its Go type, for texts. strategies: of strategic merge ("merge", "replace", "retainKeys")."""
+    """A field of a struct. go: its Go type, for texts. strategies: of strategic merge ("merge", "replace", "retainKeys").
 
-    __slots__ = ("default", "go", "merge_key", "name", "number", "omitempty", "omitzero", "path", "strategies", "type")
+    within: the embedded structs, from the outermost on, through which a Go struct has the field; texts name them.
+    """
+
+    __slots__ = (
+        "default",
+        "go",
+        "merge_key",
+        "name",
+        "number",
+        "omitempty",
+        "omitzero",
+        "path",
+        "strategies",
+        "type",
+        "within",
+    )
 
     def __init__(self, name: str, type_: TypeInfo, spec: list[Any]) -> None:
         self.name = name
@@ -43,6 +58,7 @@ class Field:
         strategy: str = spec[5] if len(spec) > 5 else ""
         self.strategies: tuple[str, ...] = tuple(strategy.split(",")) if strategy else ()
         self.default: Any = spec[6] if len(spec) > 6 else None
+        self.within: tuple[str, ...] = tuple(spec[7].split(".")) if len(spec) > 7 else ()
 
     @property
     def pointer(self) -> bool:
@@ -171,7 +187,7 @@ class Schemas:
     def __init__(self, data: Mapping[str, Any]) -> None:
         self.kinds: Mapping[str, str] = data["kinds"]
         self._data: Mapping[str, Any] = data["types"]
-        self._structs: dict[tuple[str, bool], TypeInfo] = {}
+        self._structs: dict[tuple[str, bool | None], TypeInfo] = {}
         self._scalars: dict[str, TypeInfo] = {}
 
     def has(self, name: str) -> bool:
@@ -185,8 +201,8 @@ class Schemas:
         """The type that an entry of the data file describes."""
         if isinstance(spec, str):
             return self._struct(spec[1:]) if spec.startswith("#") else self._scalar(spec)
-        if spec[0] == "a":
-            return self._struct(spec[1][1:], atomic=True)
+        if spec[0] in "ag":
+            return self._struct(spec[1][1:], atomic=spec[0] == "a")
         if spec[0] == "l":
             keys = tuple(spec[3]) if len(spec) > 3 else ()
             return TypeInfo("list", elem=self.of(spec[1]), list_type=spec[2], keys=keys, atomic=spec[2] == "atomic")
@@ -199,11 +215,12 @@ class Schemas:
             info = self._scalars[code] = TypeInfo(kind, code=code)
         return info
 
-    def _struct(self, name: str, *, atomic: bool = False) -> TypeInfo:
+    def _struct(self, name: str, *, atomic: bool | None = None) -> TypeInfo:
+        """atomic: what the field says of it; None: what its own definition says."""
         info = self._structs.get((name, atomic))
         if info is None:
             data = self._data[name]
-            info = TypeInfo("struct", name=name, atomic=atomic or data.get("m") == "atomic")
+            info = TypeInfo("struct", name=name, atomic=data.get("m") == "atomic" if atomic is None else atomic)
             info._raw = data["f"]
             info._schemas = self
             self._structs[name, atomic] = info

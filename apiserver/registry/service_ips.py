@@ -13,7 +13,7 @@ import ipaddress
 import itertools
 import random
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from apimachinery.errors import ApiError, is_reason
 from apiserver.registry.kind import Obj, Reader, Writer
@@ -89,6 +89,27 @@ class NodePorts:
         self._used.update(ports_of(service))
 
 
+class RehearsedPorts(NodePorts):
+    """What a dry run sees: ports in use are refused, no range is kept to, and new ports are numbers that only look like
+    some, as the original's."""
+
+    _FIRST = 32769
+
+    def __init__(self, real: NodePorts) -> None:
+        super().__init__(0, 0)
+        self._real = real
+
+    def allocate(self, port: int) -> None:
+        if port in self._real or port in self._used:
+            raise AllocationError(_TAKEN_PORT)
+        self._used.add(port)
+
+    def allocate_next(self) -> int:
+        port = max(self._used) + 1 if self._used else self._FIRST
+        self._used.add(port)
+        return port
+
+
 def ports_of(service: Obj) -> list[int]:
     """The node ports of a service, that for health checks included."""
     spec = service.get("spec") or {}
@@ -127,42 +148,52 @@ class ServiceAllocators:
         parsed = ips.parse(address)
         if parsed is None:
             raise AllocationError(_WRONG_NETWORK)
+        if dry_run:
+            return await self._rehearse(parsed)
         for network in await self._networks(f"IPv{parsed.version}"):
             first, last = _bounds(network)
             if first <= int(parsed) - int(network.network_address) <= last:
-                if not await self._take(str(parsed), service, dry_run):
+                if not await self._take(str(parsed), service):
                     raise AllocationError(_TAKEN_IP)
                 return
         raise AllocationError(_WRONG_NETWORK)
 
+    async def _rehearse(self, address: IPv4Address | IPv6Address) -> None:
+        """A dry run looks at one range only, and not at what is taken."""
+        network = (await self._networks(f"IPv{address.version}"))[0]
+        first, last = _bounds(network)
+        if not first <= int(address) - int(network.network_address) <= last:
+            text = f"the provided IP ({address}) is not in the valid range. The range of valid IPs is {network}"
+            raise AllocationError(text)
+
     async def allocate_next(self, family: str, service: Obj, *, dry_run: bool) -> str:
-        """Take any free address of the family. AllocationError when there is none."""
+        """Take any free address of the family. AllocationError when there is none. A dry run gets the network's own."""
         for network in await self._networks(family):
+            if dry_run:
+                return str(network.network_address)
             for low, high in _bands(network):
-                address = await self._any_between(network, low, high, service, dry_run)
+                address = await self._any_between(network, low, high, service)
                 if address:
                     return address
         raise AllocationError(_FULL)
 
-    async def _any_between(self, network: Network, low: int, high: int, service: Obj, dry_run: bool) -> str:
+    async def _any_between(self, network: Network, low: int, high: int, service: Obj) -> str:
         """low, high: offsets in the network. Random tries, then whatever is free; "" when nothing is."""
         if high < low:
             return ""
         for _ in range(_RANDOM_TRIES):
             address = str(network[random.randint(low, high)])
-            if await self._take(address, service, dry_run):
+            if await self._take(address, service):
                 return address
         used = {obj["metadata"]["name"] for obj in await self._reader.list(_GROUP, _ADDRESSES)}
         start = random.randint(low, high)
         for offset in itertools.chain(range(start, high + 1), range(low, start)):
             address = str(network[offset])
-            if address not in used and await self._take(address, service, dry_run):
+            if address not in used and await self._take(address, service):
                 return address
         return ""
 
-    async def _take(self, address: str, service: Obj, dry_run: bool) -> bool:
-        if dry_run:
-            return await self._reader.get(_GROUP, _ADDRESSES, None, address) is None
+    async def _take(self, address: str, service: Obj) -> bool:
         try:
             await self._writer.create(_GROUP, _ADDRESSES, _address_object(address, service))
         except ApiError as error:
@@ -210,7 +241,7 @@ class ServiceAllocators:
             else:
                 wanted.pop(name, None)
         for address, service in wanted.items():
-            await self._take(address, service, False)
+            await self._take(address, service)
 
 
 def addresses_of(service: Obj) -> list[str]:

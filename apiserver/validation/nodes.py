@@ -145,9 +145,9 @@ def _ranges(ranges: Sequence[str]) -> list[FieldError]:
     if len(ranges) < 2:
         return errors
     families = set()
-    for cidr in ranges:
+    for position, cidr in enumerate(ranges):
         if (network := ips.parse_cidr(cidr)) is None:
-            why = f'failed to parse cidr value:"{cidr}" with error:invalid CIDR address: {cidr}'
+            why = f"invalid CIDR[{position}]: <nil> (invalid CIDR address: {cidr})"
             text = f"invalid PodCIDRs. failed to check with dual stack with error:{why}"
             errors.append(field.internal("spec.podCIDRs", text))
             break
@@ -155,9 +155,6 @@ def _ranges(ranges: Sequence[str]) -> list[FieldError]:
     if len(ranges) > 2 or len(families) < 2:
         text = "may specify no more than one CIDR for each IP family"
         errors.append(field.invalid("spec.podCIDRs", ranges, text))
-    for position, cidr in enumerate(ranges):
-        if cidr in ranges[:position]:
-            errors.append(field.duplicate(f"spec.podCIDRs[{position}]", cidr))
     return errors
 
 

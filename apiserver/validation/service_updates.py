@@ -26,6 +26,7 @@ def validate_update(service: Obj, old: Obj) -> list[FieldError]:
         name = spec.get("loadBalancerClass")
         if name != before.get("loadBalancerClass"):
             errors.append(field.invalid("spec.loadBalancerClass", name, _NO_CHANGE))
+    errors += services.balancer_class(spec)  # and again with the rest of the service, so each fault is told twice
     checked = services.needs_health_check(spec) and services.needs_health_check(before)
     if checked and spec.get("healthCheckNodePort") != before.get("healthCheckNodePort"):
         errors.append(field.forbidden("spec.healthCheckNodePort", "field is immutable"))
@@ -140,6 +141,15 @@ def warnings(service: Obj) -> list[str]:
         found.append('spec.externalName is ignored when spec.type is not "ExternalName"')
     if spec.get("trafficDistribution") == "PreferClose":
         found.append('spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"')
+    return found
+
+
+def status_warnings(service: Obj) -> list[str]:
+    """Odd spellings among a load balancer's addresses; the path is the entry's, as in the original."""
+    found: list[str] = []
+    for position, entry in enumerate(((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()):
+        if address := entry.get("ip"):
+            found += ips.ip_warnings(f"status.loadBalancer.ingress[{position}]", address)
     return found
 
 

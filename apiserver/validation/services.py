@@ -91,7 +91,7 @@ def _type(spec: Obj, kind: str) -> list[FieldError]:
         errors += [
             field.forbidden("spec." + name, _NOT_EXTERNAL)
             for name in ("clusterIPs", "ipFamilies", "ipFamilyPolicy")
-            if spec.get(name)
+            if spec.get(name) or (name == "ipFamilyPolicy" and spec.get(name) is not None)
         ]
         target = (spec.get("externalName") or "").removesuffix(".")
         if not target:
@@ -307,15 +307,15 @@ def _balancer(spec: Obj, kind: str) -> list[FieldError]:
         errors.append(field.forbidden("spec.allocateLoadBalancerNodePorts", _ONLY_BALANCERS))
     if allocate is None and kind == LOAD_BALANCER:
         errors.append(field.required("allocateLoadBalancerNodePorts"))
-    return errors + _balancer_class(spec, kind)
+    return errors + balancer_class(spec)
 
 
-def _balancer_class(spec: Obj, kind: str) -> list[FieldError]:
+def balancer_class(spec: Obj) -> list[FieldError]:
     name = spec.get("loadBalancerClass")
     if name is None:
         return []
     path = "spec.loadBalancerClass"
-    if kind != LOAD_BALANCER:
+    if spec.get("type") != LOAD_BALANCER:
         return [field.forbidden(path, _ONLY_BALANCERS)]
     return [field.invalid(path, name, text) for text in names.qualified_name(name)]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from apimachinery import errors
 from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells
@@ -100,12 +99,9 @@ class NodeKind(Kind):
 
 
 def _pair_ranges(spec: Obj) -> None:
-    """podCIDR is the first of podCIDRs."""
+    """podCIDR is the first of podCIDRs; where they differ, it counts, for clients that know no other."""
     one, many = spec.get("podCIDR"), spec.get("podCIDRs")
-    if one and many and one != many[0]:
-        text = "conversion Error: v1.PodCIDR and v1.CIDRs[0] do not match"
-        raise errors.bad_request(f'Node in version "v1" cannot be handled as a Node: {text}')
-    if one and not many:
+    if one and (not many or one != many[0]):
         spec["podCIDRs"] = [one]
     elif many:
         spec["podCIDR"] = many[0]

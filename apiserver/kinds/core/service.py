@@ -77,7 +77,12 @@ class ServiceKind(Kind):
         return service_updates.validate_update(obj, old)
 
     def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
-        return service_updates.warnings(obj)
+        return service_updates.status_warnings(obj) if ctx.subresource == "status" else service_updates.warnings(obj)
+
+    def canonicalize(self, obj: Obj) -> None:
+        """Once the policy was filled in where it means nothing; since then nobody is shown it there."""
+        if obj["spec"].get("type") == services.EXTERNAL_NAME:
+            obj["spec"].pop("internalTrafficPolicy", None)
 
     # -- reads
 

@@ -12,11 +12,13 @@ from apimachinery import errors, field
 from apimachinery.errors import ApiError
 from apimachinery.field import FieldError
 from apiserver.kinds.core import service_families
+from apiserver.registry import metadata
 from apiserver.registry.kind import Ctx, Obj
 from apiserver.registry.service_ips import (
     SERVICE,
     AllocationError,
     NodePorts,
+    RehearsedPorts,
     ServiceAllocators,
     addresses_of,
     ports_of,
@@ -85,7 +87,7 @@ class _Taking:
     """What one write takes and gives back; settled when the write is over."""
 
     def __init__(self, ctx: Ctx, allocators: ServiceAllocators, ports: NodePorts, service: Obj) -> None:
-        self._allocators, self._ports = allocators, ports
+        self._allocators, self._ports = allocators, RehearsedPorts(ports) if ctx.dry_run else ports
         self._service, self._spec = service, service["spec"]
         self._dry_run = ctx.dry_run
         self._taken: list[str] = []
@@ -119,12 +121,14 @@ class _Taking:
             spec["clusterIP"] = wanted[0]
 
     async def _address(self, family: str, address: str, shown: list[str]) -> str:
-        allocators, service = self._allocators, self._service
+        allocators, service, name = self._allocators, self._service, self._service["metadata"]["name"]
         if not address:
             try:
                 address = await allocators.allocate_next(family, service, dry_run=self._dry_run)
             except AllocationError as error:
-                raise errors.internal_error(f"failed to allocate a serviceIP: {error}") from None
+                raise errors.internal_error(
+                    f"failed to allocate a serviceIP for Service {field.go_quote(name)}: {error}"
+                ) from None
         else:
             try:
                 await allocators.allocate(address, service, dry_run=self._dry_run)
@@ -206,7 +210,7 @@ class _Taking:
                 self._take_port(wanted, f"spec.ports[{position}].nodePort")
             key = (port.get("protocol") or "", wanted)
             if key in seen:
-                raise errors.internal_error(f"duplicate nodePort: {{{key[0]} {key[1]}}}")
+                raise metadata.plain_failure(f"duplicate nodePort: {{{key[0]} {key[1]}}}")
             seen.add(key)
         kept = {number for _, number in seen}
         self._returned_ports += [number for number in had if number not in kept]

@@ -120,7 +120,7 @@ def test_a_full_range() -> None:
     for _ in range(6):
         cluster.create(WEB)
     assert cluster.addresses() == [f"10.96.0.{number}" for number in range(1, 7)]
-    assert cluster.refusal(WEB).endswith("failed to allocate a serviceIP: range is full")
+    assert cluster.refusal(WEB).endswith('failed to allocate a serviceIP for Service "web": range is full')
 
 
 def test_further_ranges_are_used_when_ready() -> None:
