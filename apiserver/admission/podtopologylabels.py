@@ -13,18 +13,16 @@ class Plugin:
         self._nodes = Lookup(env.reader, "", "nodes")
 
     def handles(self, operation: Operation, group: str, plural: str, subresource: str) -> bool:
-        if operation != "CREATE" or group:
-            return False
-        return (plural, subresource) in (("pods", ""), ("pods", "binding"), ("bindings", ""))
+        return operation == "CREATE" and (group, plural) == ("", "pods") and subresource in ("", "binding")
 
     async def admit(self, a: Attributes) -> None:
         if a.obj is None:
             return
-        if a.plural == "pods" and not a.subresource:
+        if not a.subresource:
             node = (a.obj.get("spec") or {}).get("nodeName")
         else:
             target = a.obj.get("target") or {}
-            node = target.get("name") if target.get("kind") in ("Node", "", None) else None
+            node = target.get("name") if target.get("kind") == "Node" else None
         found = await self._nodes.get(None, node) if node else None
         if found is None:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from apimachinery.errors import ApiError
 from apiserver.admission.base import Attributes, Env, Operation, forbidden
 from apiserver.authn.issuer import WARN_ONLY_SECONDS
 from apiserver.authz.nodegraph import MIRROR
@@ -58,8 +59,8 @@ class Plugin:
         spec = pod.get("spec") or {}
         if a.operation == "UPDATE":
             account = await self._account(a, spec.get("serviceAccountName") or "")
-            if _enforces(account):
-                _limit_env(a, account, spec, ("ephemeralContainers",))
+            if _enforces(account) and (text := _unmountable(account, spec, ("ephemeralContainers",))):
+                raise ApiError(500, "", text)
             return
         if MIRROR in (pod["metadata"].get("annotations") or {}):
             _check_mirror(a, spec)
@@ -114,7 +115,8 @@ def _limit_secrets(a: Attributes, account: Obj, spec: Obj) -> None:
                 "does not reference that secret"
             )
             raise forbidden(a, text)
-    _limit_env(a, account, spec, _CONTAINERS)
+    if text := _unmountable(account, spec, _CONTAINERS):
+        raise forbidden(a, text)
     pulls = {ref.get("name") for ref in account.get("imagePullSecrets") or ()}
     for position, ref in enumerate(spec.get("imagePullSecrets") or ()):
         if ref.get("name") not in pulls:
@@ -128,28 +130,24 @@ def _limit_secrets(a: Attributes, account: Obj, spec: Obj) -> None:
 _LABELS = {"initContainers": "init container", "containers": "container", "ephemeralContainers": "ephemeral container"}
 
 
-def _limit_env(a: Attributes, account: Obj, spec: Obj, kinds: tuple[str, ...]) -> None:
-    name = account["metadata"]["name"]
+def _unmountable(account: Obj, spec: Obj, kinds: tuple[str, ...]) -> str:
+    """Which secret a container's environment may not come from, "" when there is none."""
     mountable = {ref.get("name") for ref in account.get("secrets") or ()}
     for kind in kinds:
         for container in spec.get(kind) or ():
-            where = f"{_LABELS[kind]} {container.get('name', '')}"
-            for variable in container.get("env") or ():
-                ref = (variable.get("valueFrom") or {}).get("secretKeyRef")
+            refs = [
+                (f"envVar {variable.get('name', '')}", (variable.get("valueFrom") or {}).get("secretKeyRef"))
+                for variable in container.get("env") or ()
+            ]
+            refs += [("envFrom", source.get("secretRef")) for source in container.get("envFrom") or ()]
+            for what, ref in refs:
                 if ref is not None and ref.get("name") not in mountable:
-                    raise forbidden(
-                        a,
-                        f'{where} with envVar {variable.get("name", "")} referencing secret.secretName="{ref.get("name", "")}" '
-                        f"is not allowed because service account {name} does not reference that secret",
+                    return (
+                        f"{_LABELS[kind]} {container.get('name', '')} with {what} referencing "
+                        f'secret.secretName="{ref.get("name", "")}" is not allowed because service account '
+                        f"{account['metadata']['name']} does not reference that secret"
                     )
-            for source in container.get("envFrom") or ():
-                ref = source.get("secretRef")
-                if ref is not None and ref.get("name") not in mountable:
-                    raise forbidden(
-                        a,
-                        f'{where} with envFrom referencing secret.secretName="{ref.get("name", "")}" '
-                        f"is not allowed because service account {name} does not reference that secret",
-                    )
+    return ""
 
 
 def _wants_token(account: Obj, spec: Obj) -> bool:

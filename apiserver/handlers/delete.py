@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import orjson
 
+from apimachinery import errors
 from apiserver.filters.base import Request
 from apiserver.handlers import compression, options
 from apiserver.handlers.scope import Scope
@@ -19,6 +20,8 @@ async def delete(scope: Scope, request: Request) -> Reply:
     opts = await options.delete_options(request)
     if request.audit is not None and request.size:
         request.audit.request_object(opts)
+    if reason := scope.kind.undeletable(request.info.name):
+        raise errors.forbidden(scope.kind.group, scope.kind.plural, request.info.name, reason)
     result, gone = await scope.store.delete(scope.write(request, opts))
     status = 202 if not gone and opts.get("orphanDependents") is False else 200
     if not gone or scope.kind.returns_deleted:

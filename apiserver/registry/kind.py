@@ -327,6 +327,10 @@ class Kind:
 
     # -- deletion
 
+    def undeletable(self, name: str) -> str:
+        """Why an object of that name cannot be deleted, asked before it is looked for; "" when it can."""
+        return ""
+
     def grace_period(self, obj: Obj, options: Obj) -> int | None:
         """Seconds of grace for a deletion, None for immediate; only for graceful kinds. May change the object."""
         return None

@@ -6,7 +6,6 @@ ready endpoints directly, because the machine of an API server need not have a s
 
 from __future__ import annotations
 
-import json
 import logging
 import ssl
 from collections import OrderedDict
@@ -19,7 +18,6 @@ import orjson
 
 from apimachinery import clock as clocks
 from apimachinery.clock import Clock
-from apimachinery.field import go_quote
 from apiserver import outbound
 from apiserver.registry.kind import Obj, Reader
 
@@ -134,36 +132,9 @@ class Caller:
 
 def _decoded(status: int, body: bytes) -> Any:
     if not 200 <= status <= 206:
-        raise CallFailed(f"failed to call webhook: {_status_words(status, body)}")
+        raise CallFailed(f"failed to call webhook: {outbound.status_words(status, body)}")
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         text = f"couldn't get version/kind; json parse error: {error}"
         raise CallFailed(f"failed to call webhook: {text}") from error
-
-
-_FIXED = {
-    400: "the server rejected our request for an unknown reason",
-    401: "the server has asked for the client to provide credentials",
-    403: "forbidden",
-    404: "the server could not find the requested resource",
-    405: "the server does not allow this method on the requested resource",
-    503: "the server is currently unable to handle the request",
-    504: "the server was unable to return a response in the time allotted, but may still be processing the request",
-}
-
-
-def _status_words(status: int, body: bytes) -> str:
-    """An answer that is no success, as client-go puts it: a Status speaks for itself."""
-    try:
-        decoded = json.loads(body)
-    except ValueError:
-        decoded = None
-    if isinstance(decoded, dict) and decoded.get("kind") == "Status" and decoded.get("message"):
-        return str(decoded["message"])
-    if status in _FIXED:
-        return _FIXED[status]
-    text = body.decode("utf-8", "replace").strip()[:2048]
-    if status >= 500:
-        return f"an error on the server ({go_quote(text or 'unknown')}) has prevented the request from succeeding"
-    return f"the server responded with the status code {status} but did not return more information"

@@ -19,6 +19,7 @@ class ServiceAccountKind(Kind):
     kind = "ServiceAccount"
     plural = "serviceaccounts"
     revalidates_metadata = 1
+    returns_deleted = True
     short_names = ("sa",)
     subresources = (
         Subresource("token", ("create",), kind="TokenRequest", group="authentication.k8s.io", version="v1"),

@@ -43,6 +43,12 @@ class PriorityClass(Kind):
         if obj.get("preemptionPolicy") is None:
             obj["preemptionPolicy"] = "PreemptLowerPriority"
 
+    def generation_view(self, obj: Obj) -> Any:
+        return None  # the first generation lasts
+
+    def undeletable(self, name: str) -> str:
+        return "this is a system priority class and cannot be deleted" if name in SYSTEM_CLASSES else ""
+
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
         errors: list[FieldError] = []
         name, value = obj["metadata"].get("name") or "", obj.get("value") or 0
