@@ -11,6 +11,7 @@ import asyncio
 import base64
 import binascii
 import errno
+import json
 import random
 import ssl
 from collections.abc import Sequence
@@ -140,3 +141,37 @@ def _certificate_words(error: Exception, server_name: str) -> str:
     if code == 64:
         return prefix + f"cannot validate certificate for {server_name} because it doesn't contain any IP SANs"
     return prefix + str(getattr(error, "verify_message", error))
+
+
+_FIXED = {
+    400: "the server rejected our request for an unknown reason",
+    401: "the server has asked for the client to provide credentials",
+    404: "the server could not find the requested resource",
+    405: "the server does not allow this method on the requested resource",
+    409: "the server reported a conflict",
+    422: "the server rejected our request due to an error in our request",
+    429: "the server has received too many requests and has asked us to try again later",
+    503: "the server is currently unable to handle the request",
+    504: "the server was unable to return a response in the time allotted, but may still be processing the request",
+}
+_SAID = (403, 406, 415)  # what the server says of these is all there is
+_MAX_TEXT = 2048
+
+
+def status_words(status: int, body: bytes, content_type: str = "") -> str:
+    """An answer that is no success, as client-go puts it: a Status speaks for itself."""
+    try:
+        decoded = json.loads(body)
+    except ValueError:
+        decoded = None
+    if isinstance(decoded, dict) and decoded.get("kind") == "Status" and decoded.get("message"):
+        return str(decoded["message"])
+    if status in _FIXED:
+        return _FIXED[status]
+    textual = not content_type or content_type.startswith("text/")
+    text = body[:_MAX_TEXT].decode("utf-8", "replace").strip() if textual else "unknown"
+    if status in _SAID:
+        return text
+    if status >= 500:
+        return f"an error on the server ({go_quote(text)}) has prevented the request from succeeding"
+    return f"the server responded with the status code {status} but did not return more information"

@@ -64,18 +64,18 @@ class Caller:
             self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
         try:
             async with clocks.timeout(self._clock, timeout):
-                status, body = await self._exchange(self._session, target, context, orjson.dumps(review))
+                status, body, media_type = await self._exchange(self._session, target, context, orjson.dumps(review))
         except TimeoutError:
             raise CallFailed(f'failed to call webhook: Post "{target.shown}": context deadline exceeded') from None
         except (aiohttp.ClientError, OSError) as error:
             raise CallFailed(
                 f'failed to call webhook: Post "{target.shown}": {outbound.words(error, target.server_name)}'
             ) from error
-        return _decoded(status, body)
+        return _decoded(status, body, media_type)
 
     async def _exchange(
         self, session: aiohttp.ClientSession, target: Target, context: ssl.SSLContext, body: bytes
-    ) -> tuple[int, bytes]:
+    ) -> tuple[int, bytes, str]:
         headers = {"Content-Type": "application/json", "Accept": "application/json, */*", "Host": target.host}
         async with session.post(
             target.url,
@@ -93,7 +93,7 @@ class Caller:
                 if size > _MAX_ANSWER:
                     raise aiohttp.ClientPayloadError("the answer is too large")
                 pieces.append(answer)
-            return response.status, b"".join(pieces)
+            return response.status, b"".join(pieces), response.headers.get("Content-Type", "")
 
     def _context(self, bundle: str) -> ssl.SSLContext:
         context = self._contexts.get(bundle)
@@ -130,9 +130,9 @@ class Caller:
         )
 
 
-def _decoded(status: int, body: bytes) -> Any:
+def _decoded(status: int, body: bytes, media_type: str) -> Any:
     if not 200 <= status <= 206:
-        raise CallFailed(f"failed to call webhook: {outbound.status_words(status, body)}")
+        raise CallFailed(f"failed to call webhook: {outbound.status_words(status, body, media_type)}")
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
