@@ -23,7 +23,7 @@ from apimachinery.field import FieldError
 from apiserver import offloop
 from apiserver.admission.base import Attributes, Operation
 from apiserver.authn.user import User
-from apiserver.registry import deletion, metadata, updating
+from apiserver.registry import as_sent, deletion, metadata, updating
 from apiserver.registry.conversion import running
 from apiserver.registry.converted import ConvertedCache
 from apiserver.registry.kind import Ctx, Kind, Obj, Reader
@@ -219,13 +219,11 @@ class Store:
             raise await self._exists(key, obj) from None
 
     def _check_new(self, ctx: Ctx, obj: Obj) -> None:
-        kind, meta = self.kind, obj["metadata"]
-        found = updating.validate_new_metadata(kind, meta) if kind.own_metadata else []
-        found += kind.validate(ctx, obj)
-        if not found and not kind.own_metadata:
-            found = updating.validate_new_metadata(kind, meta)
-        if found:
-            raise self._invalid(meta.get("name") or "", found)
+        kind = self.kind
+        if found := updating.validate_new(kind, ctx, obj):
+            if (sent := as_sent.restored(kind, ctx, obj)) is not None:
+                found = updating.validate_new(kind, ctx, sent)  # for what the messages show
+            raise self._invalid(obj["metadata"].get("name") or "", found)
         ctx.warnings.extend(kind.warn(ctx, obj, None))
         kind.canonicalize(obj)
 
@@ -361,8 +359,9 @@ class Store:
 
     def _check_changed(self, ctx: Ctx, new: Obj, old: Obj) -> None:
         kind = self.kind
-        found = updating.validate(kind, ctx, new, old)
-        if found:
+        if found := updating.validate(kind, ctx, new, old):
+            if (sent := as_sent.restored(kind, ctx, new)) is not None:
+                found = updating.validate(kind, ctx, sent, old)
             raise self._invalid(new["metadata"].get("name") or "", found)
         ctx.warnings.extend(kind.warn(ctx, new, old))
         kind.canonicalize(new)

@@ -42,6 +42,14 @@ def validate_new_metadata(kind: Kind, meta: Obj) -> list[FieldError]:
     return meta_rules.validate_object_meta(meta, kind.namespaced, kind.validate_name, core=kind.core_metadata)
 
 
+def validate_new(kind: Kind, ctx: Ctx, obj: Obj) -> list[FieldError]:
+    """Everything wrong with a new object. General rules for metadata are asked when nothing else is found."""
+    meta = obj["metadata"]
+    if kind.own_metadata:
+        return validate_new_metadata(kind, meta) + kind.validate(ctx, obj)
+    return kind.validate(ctx, obj) or validate_new_metadata(kind, meta)
+
+
 def validate(kind: Kind, ctx: Ctx, new: Obj, old: Obj) -> list[FieldError]:
     """Metadata is checked twice, as in the original (once for all kinds, once by most of them): causes come in pairs."""
     meta, old_meta = new["metadata"], old["metadata"]

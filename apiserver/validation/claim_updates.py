@@ -130,7 +130,7 @@ def validate_status(claim: Obj) -> list[FieldError]:
         errors.append(field.required("Spec.accessModes"))
     for name, amount in (status.get("capacity") or {}).items():
         errors += resources.validate_basic(amount, f"status.capacity[{name}]")
-    path = "status.allocatedResourceStatus"  # as the original misnames it
+    path = "status.allocatedResourceStatuses"
     for name, state in (status.get("allocatedResourceStatuses") or {}).items():
         errors += _resource_key(name, path)
         if state not in _RESIZE_STATES:

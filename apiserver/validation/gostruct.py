@@ -188,11 +188,23 @@ def _value(info: TypeInfo, go: str, value: Any) -> Any:
         return _zero(info, go)
     if info.kind == "struct" and info.name.startswith("io.k8s.api."):
         return _struct(info, value)
+    if info.kind == "struct":
+        return _json_struct(info, value)
     if info.kind == "list" and info.elem is not None:
-        return [_value(info.elem, "", item) for item in value] or None
+        return [_value(info.elem, "", item) for item in value]
     if info.kind == "map":
-        return _sorted(value) or None
+        return _sorted(value)
     return value
+
+
+def _json_struct(info: TypeInfo, value: Mapping[str, Any]) -> dict[str, Any]:
+    """Types that the original has once only, such as label selectors: fields by their JSON names, in their order."""
+    out: dict[str, Any] = {}
+    for name, field in info.fields.items():
+        given = value.get(name)
+        if given or not field.omitempty or (field.pointer and given is not None):
+            out[name] = _value(field.type, field.go, given)
+    return out
 
 
 def _sorted(value: Mapping[str, Any]) -> dict[str, Any]:

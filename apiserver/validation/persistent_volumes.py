@@ -112,13 +112,13 @@ def validate_inline_spec(spec: Obj, path: str) -> list[FieldError]:
         errors.append(field.forbidden(path + ".persistentVolumeReclaimPolicy", f"may only be Retain {_INLINE}"))
     if spec.get("nodeAffinity") is not None:
         errors.append(field.forbidden(path + ".nodeAffinity", f"may not be specified {_INLINE}"))
-    errors += _validate_sources(spec, "", path, has_affinity=False)
+    errors += _validate_sources(spec, "", path, has_affinity=False) + _recycled_root(spec, path)
     if spec.get("storageClassName"):
         errors.append(field.forbidden(path + ".storageClassName", f"may not be specified {_INLINE}"))
     if spec.get("volumeMode") not in (None, "Filesystem"):
         text = f"may not specify volumeMode other than Filesystem {_INLINE}"
         errors.append(field.forbidden(path + ".volumeMode", text))
-    return errors + _attributes_class(spec, path)
+    return errors
 
 
 def source_of(spec: Obj) -> dict[str, Any]:
@@ -142,20 +142,23 @@ def _validate_spec(spec: Obj, name: str, path: str, old: Obj | None) -> list[Fie
     if affinity is not None:
         errors += _affinity(affinity, path + ".nodeAffinity", old)
     errors += _validate_sources(spec, name, path, has_affinity=affinity is not None)
-    host_path = spec.get("hostPath")
-    if (
-        host_path is not None
-        and policy == "Recycle"
-        and posixpath.normpath(host_path.get("path") or ".") in ("/", "//")
-    ):
-        text = "may not be 'recycle' for a hostPath mount of '/'"
-        errors.append(field.forbidden(path + ".persistentVolumeReclaimPolicy", text))
+    errors += _recycled_root(spec, path)
     if storage_class := spec.get("storageClassName"):
         texts = names.dns_subdomain(storage_class)
         errors += [field.invalid(path + ".storageClassName", storage_class, text) for text in texts]
     if (mode := spec.get("volumeMode")) is not None and mode not in claims.VOLUME_MODES:
         errors.append(field.not_supported(path + ".volumeMode", mode, claims.VOLUME_MODES))
     return errors + _attributes_class(spec, path)
+
+
+def _recycled_root(spec: Obj, path: str) -> list[FieldError]:
+    source = spec.get("hostPath")
+    if source is None or spec.get("persistentVolumeReclaimPolicy") != "Recycle":
+        return []
+    if posixpath.normpath(source.get("path") or ".") not in ("/", "//"):
+        return []
+    text = "may not be 'recycle' for a hostPath mount of '/'"
+    return [field.forbidden(path + ".persistentVolumeReclaimPolicy", text)]
 
 
 def _capacity(capacity: Obj, path: str) -> list[FieldError]:

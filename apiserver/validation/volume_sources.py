@@ -203,9 +203,9 @@ rbd = requiring("monitors", "image")
 
 def csi_driver_name(name: str, path: str) -> list[FieldError]:
     """The name of a CSI driver, which case does not matter for."""
-    errors = [] if name else [field.required(path)]
-    if len(name.encode()) > 63:
-        errors.append(field.too_long(path, 63))
+    if not name:
+        return [field.required(path)]
+    errors = [field.too_long(path, 63)] if len(name.encode()) > 63 else []
     return errors + [field.invalid(path, name, text) for text in names.dns_subdomain(name.lower())]
 
 
@@ -241,20 +241,26 @@ def csi_persistent(source: Obj, path: str) -> list[FieldError]:
 
 def iscsi(source: Obj, path: str, volume: str) -> list[FieldError]:
     """A pod's iSCSI volume; volume: its name, which counts towards a length limit. path: that of the volume."""
-    errors = _iscsi(source, path + ".iscsi", "must be valid format starting with iqn, eui, or naa")
-    if _too_long(source, volume):
-        errors.append(field.invalid(path + ".name", volume, _TOO_LONG))
-    return errors
+    at, text = path + ".iscsi", "must be valid format starting with iqn, eui, or naa"
+    errors = _required(source, at, "targetPortal")
+    errors += _iscsi_target(source, at, text) + _iscsi_initiator(source, at, text)
+    return errors + iscsi_name_length(source, path, volume)
+
+
+def iscsi_name_length(source: Obj, path: str, volume: str) -> list[FieldError]:
+    """What holds for a pod's iSCSI volume even where another source is the one that counts."""
+    return [field.invalid(path + ".name", volume, _TOO_LONG)] if _too_long(source, volume) else []
 
 
 def iscsi_persistent(source: Obj, path: str, volume: str) -> list[FieldError]:
     """As iscsi, for a persistent volume. path: that of the source."""
-    errors = _iscsi(source, path, "must be valid format")
+    errors = _required(source, path, "targetPortal")
     if _too_long(source, volume):
         errors.append(field.invalid(path + ".targetportal", source.get("targetPortal") or "", _TOO_LONG))
+    errors += _iscsi_target(source, path, "must be valid format")
     if (reference := source.get("secretRef")) is not None:
         errors += _required(reference, path + ".secretRef", "name")
-    return errors
+    return errors + _iscsi_initiator(source, path, "must be valid format")
 
 
 _TOO_LONG = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified."
@@ -266,9 +272,9 @@ def _too_long(source: Obj, volume: str) -> bool:
     return len(f"{volume}:{source.get('targetPortal') or ''}".encode()) > _PORTAL_LIMIT
 
 
-def _iscsi(source: Obj, path: str, text: str) -> list[FieldError]:
-    errors = _required(source, path, "targetPortal")
-    iqn, initiator = source.get("iqn") or "", source.get("initiatorName")
+def _iscsi_target(source: Obj, path: str, text: str) -> list[FieldError]:
+    errors: list[FieldError] = []
+    iqn = source.get("iqn") or ""
     if not iqn:
         errors.append(field.required(path + ".iqn"))
     elif fault := _iqn_fault(iqn, text):
@@ -277,9 +283,14 @@ def _iscsi(source: Obj, path: str, text: str) -> list[FieldError]:
     errors += [field.invalid(path + ".lun", lun, text) for text in names.in_range(lun, 0, 255)]
     if (source.get("chapAuthDiscovery") or source.get("chapAuthSession")) and source.get("secretRef") is None:
         errors.append(field.required(path + ".secretRef"))
-    if initiator is not None and (fault := _iqn_fault(initiator, text)):
-        errors.append(field.invalid(path + ".initiatorname", initiator, fault))
     return errors
+
+
+def _iscsi_initiator(source: Obj, path: str, text: str) -> list[FieldError]:
+    initiator = source.get("initiatorName")
+    if initiator is not None and (fault := _iqn_fault(initiator, text)):
+        return [field.invalid(path + ".initiatorname", initiator, fault)]
+    return []
 
 
 def _iqn_fault(value: str, text: str) -> str:

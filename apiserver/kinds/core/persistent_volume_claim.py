@@ -87,15 +87,16 @@ class PersistentVolumeClaimKind(Kind):
 
 
 def _settle_sources(spec: Obj, before: Obj) -> None:
-    """dataSource and dataSourceRef say the same: either fills in the other. dataSource ignores what it never knew, and a
-    reference does not leave the namespace."""
+    """dataSource and dataSourceRef say the same: either fills in the other. A reference into another namespace is not
+    taken up, and dataSource alone ignores what it never knew."""
     source, reference = (spec.get(name) for name in _SOURCES)
+    if (reference or {}).get("namespace") and before.get("dataSourceRef") is None:
+        reference = None
+        del spec["dataSourceRef"]
     known = source is None or (source.get("apiGroup") or "", source.get("kind")) in _KNOWN_SOURCES
-    if not known and before.get("dataSource") is None:
+    if not known and reference is None and not any(before.get(name) is not None for name in _SOURCES):
         source = None
         del spec["dataSource"]
-    if reference is not None and (before.get("dataSourceRef") or {}).get("namespace") is None:
-        reference.pop("namespace", None)
     if source is not None and reference is None:
         spec["dataSourceRef"] = dict(source)
     elif reference is not None and source is None and not reference.get("namespace"):

@@ -19,6 +19,9 @@ _MAX_ADDRESSES = 100
 _MAX_PORTS = 20_000
 _MAX_TOPOLOGY = 16
 _MAX_HINTS = 8
+_HOSTNAME = "kubernetes.io/hostname"
+_MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+_CONTROLLERS = ("endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io")
 
 
 class EndpointSlice(Kind):
@@ -58,6 +61,16 @@ class EndpointSlice(Kind):
         # Labels count as well: they say which service the slice belongs to.
         return super().generation_view(obj), obj["metadata"].get("labels") or {}
 
+    def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
+        _drop_topology(obj.get("endpoints") or (), set())
+
+    async def begin_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        """Here and not in prepare_update: the generation counts a topology that is dropped."""
+        endpoints, before = obj.get("endpoints") or (), old.get("endpoints") or ()
+        if not meta.same(endpoints, before):
+            known = {(endpoint.get("deprecatedTopology") or {}).get(_HOSTNAME) for endpoint in before}
+            _drop_topology(endpoints, known - {None, ""})
+
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
         return _validate(obj, None)
 
@@ -68,7 +81,9 @@ class EndpointSlice(Kind):
     def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
         kind = obj.get("addressType")
         if kind == "FQDN":
-            return ["addressType: FQDN endpoints are deprecated"]
+            return ["spec.addressType: FQDN endpoints are deprecated"] if old is None else []
+        if (obj["metadata"].get("labels") or {}).get(_MANAGED_BY) in _CONTROLLERS:
+            return []  # which write what they were given, in its best spelling
         return [
             text
             for i, endpoint in enumerate(obj.get("endpoints") or ())
@@ -85,18 +100,33 @@ def _validate(obj: Obj, old: Obj | None) -> list[FieldError]:
         errors.append(field.required("addressType"))
     elif kind not in _TYPES:
         errors.append(field.not_supported("addressType", kind, _TYPES))
+    errors += _ports(obj.get("ports") or ())
     endpoints = obj.get("endpoints") or ()
+    faults = _endpoints(endpoints, kind)
+    if faults and old is not None and meta.same(endpoints, old.get("endpoints") or ()):
+        return errors  # what was stored was good enough then
+    return errors + faults
+
+
+def _drop_topology(endpoints: Sequence[Obj], known: set[Any]) -> None:
+    """A field of the v1beta1 API that v1 only shows. known: nodes that the stored slice has in it, for which it still
+    gives the node's name."""
+    for endpoint in endpoints:
+        node = (endpoint.pop("deprecatedTopology", None) or {}).get(_HOSTNAME)
+        if node in known and endpoint.get("nodeName") is None and not names.dns_subdomain(node):
+            endpoint["nodeName"] = node
+
+
+def _endpoints(endpoints: Sequence[Obj], kind: str) -> list[FieldError]:
     if len(endpoints) > _MAX_ENDPOINTS:
-        errors.append(field.too_many("endpoints", len(endpoints), _MAX_ENDPOINTS))
-    else:
-        known = {a for e in ((old or {}).get("endpoints") or ()) for a in e.get("addresses") or ()}
-        for position, endpoint in enumerate(endpoints):
-            errors += _endpoint(endpoint, kind, f"endpoints[{position}]", known)
-    return errors + _ports(obj.get("ports") or ())
+        return [field.too_many("endpoints", len(endpoints), _MAX_ENDPOINTS)]
+    errors: list[FieldError] = []
+    for position, endpoint in enumerate(endpoints):
+        errors += _endpoint(endpoint, kind, f"endpoints[{position}]")
+    return errors
 
 
-def _endpoint(endpoint: Obj, kind: str, path: str, known: set[str]) -> list[FieldError]:
-    """known: addresses of the stored object, whose spelling is not questioned."""
+def _endpoint(endpoint: Obj, kind: str, path: str) -> list[FieldError]:
     errors: list[FieldError] = []
     addresses = endpoint.get("addresses") or ()
     if not addresses:
@@ -105,13 +135,11 @@ def _endpoint(endpoint: Obj, kind: str, path: str, known: set[str]) -> list[Fiel
         errors.append(field.too_many(path + ".addresses", len(addresses), _MAX_ADDRESSES))
     for position, address in enumerate(addresses):
         if not ips.is_plain(address, kind):
-            errors += _address(address, kind, path + ".addresses", position, known)
+            errors += _address(address, kind, path + ".addresses", position)
     if (node := endpoint.get("nodeName")) is not None:
         errors += [field.invalid(path + ".nodeName", node, text) for text in names.dns_subdomain(node)]
-    topology = endpoint.get("deprecatedTopology") or {}
-    if len(topology) > _MAX_TOPOLOGY:
-        errors.append(field.too_many(path + ".deprecatedTopology", len(topology), _MAX_TOPOLOGY))
-    errors += labels.validate_labels(topology, path + ".deprecatedTopology")
+    if topology := endpoint.get("deprecatedTopology"):
+        errors += _topology(topology, path + ".deprecatedTopology")
     if (host := endpoint.get("hostname")) is not None:
         errors += [field.invalid(path + ".hostname", host, text) for text in names.dns_label(host)]
     if (hints := endpoint.get("hints")) is not None:
@@ -119,17 +147,24 @@ def _endpoint(endpoint: Obj, kind: str, path: str, known: set[str]) -> list[Fiel
     return errors
 
 
-def _address(address: str, kind: str, path: str, position: int, known: set[str]) -> list[FieldError]:
+def _address(address: str, kind: str, path: str, position: int) -> list[FieldError]:
     at = f"{path}[{position}]"
     if kind == "FQDN":
         return names.fully_qualified_domain_name(address, at)
     if kind not in ("IPv4", "IPv6"):
         return []
-    if errors := ips.legacy_ip(at, address, known):
+    if errors := ips.strict_ip(at, address) if kind == "IPv6" else ips.legacy_ip(at, address):
         return errors
     if ips.is_ipv6(address) != (kind == "IPv6"):
         errors.append(field.invalid(path, address, f"must be an {kind} address"))
     return errors + ips.endpoint_ip(at, address)
+
+
+def _topology(topology: Obj, path: str) -> list[FieldError]:
+    errors: list[FieldError] = []
+    if len(topology) > _MAX_TOPOLOGY:
+        errors.append(field.too_many(path, len(topology), _MAX_TOPOLOGY))
+    return errors + labels.validate_labels(topology, path)
 
 
 def _hints(hints: Obj, path: str) -> list[FieldError]:
@@ -138,17 +173,14 @@ def _hints(hints: Obj, path: str) -> list[FieldError]:
         given, at = hints.get(kind) or (), f"{path}.{kind}"
         if len(given) > _MAX_HINTS:
             errors.append(field.too_many(at, len(given), _MAX_HINTS))
-            continue
+            return errors
         seen: set[str] = set()
         for position, hint in enumerate(given):
             name, here = hint.get("name") or "", f"{at}[{position}].name"
-            if not name:
-                errors.append(field.required(here))
-            elif name in seen:
+            if name in seen:
                 errors.append(field.duplicate(here, name))
-            else:
-                errors += [field.invalid(here, name, text) for text in check(name)]
             seen.add(name)
+            errors += [field.invalid(here, name, text) for text in check(name)]
     return errors
 
 
@@ -158,13 +190,13 @@ def _ports(ports: Sequence[Obj]) -> list[FieldError]:
     errors: list[FieldError] = []
     seen: set[str] = set()
     for position, port in enumerate(ports):
-        path, name, protocol = f"ports[{position}]", port.get("name") or "", port.get("protocol") or ""
+        path, name, protocol = f"ports[{position}]", port.get("name") or "", port.get("protocol")
         if name:
             errors += [field.invalid(path + ".name", name, text) for text in names.dns_label(name)]
         if name in seen:
             errors.append(field.duplicate(path + ".name", name))
         seen.add(name)
-        if not protocol:
+        if protocol is None:
             errors.append(field.required(path + ".protocol"))
         elif protocol not in _PROTOCOLS:
             errors.append(field.not_supported(path + ".protocol", protocol, _PROTOCOLS))

@@ -55,7 +55,7 @@ class IngressClass(Kind):
         return errors
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
-        new_value, old_value = ((each.get("spec") or {}).get("controller") for each in (obj, old))
+        new_value, old_value = ((each.get("spec") or {}).get("controller") or "" for each in (obj, old))
         return meta.validate_immutable(new_value, old_value, "spec.controller") + self.validate(ctx, obj)
 
 

@@ -50,7 +50,7 @@ class IPAddress(Kind):
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
         new_value, old_value = ((each.get("spec") or {}).get("parentRef") for each in (obj, old))
-        return meta.validate_immutable(new_value, old_value, "spec.parentRef", _DRAWN)
+        return self.validate(ctx, obj) + meta.validate_immutable(new_value, old_value, "spec.parentRef", _DRAWN)
 
     def selectable_fields(self, obj: Obj) -> dict[str, str]:
         parent = (obj.get("spec") or {}).get("parentRef") or {}

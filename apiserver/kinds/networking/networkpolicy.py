@@ -8,6 +8,7 @@ from apimachinery import field
 from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells
+from apiserver.registry import as_sent
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, Obj
 from apiserver.validation import ips, labels, names
 
@@ -37,6 +38,12 @@ class NetworkPolicy(Kind):
                         port["protocol"] = "TCP"
         if not spec.get("policyTypes"):
             spec["policyTypes"] = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
+
+    def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        """The original compares specs to the letter: an empty list where there was none is a change to it."""
+        sent = as_sent.restored(self, ctx, obj)
+        if sent is not None and sent.get("spec") != obj.get("spec"):
+            obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
 
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
         return _Check(None).spec(obj.get("spec") or {})

@@ -8,13 +8,13 @@ from apiserver.registry.kind import Obj
 from apiserver.validation import names
 
 
-def path_segments(obj: Obj, path: str, *fields: str, texts: bool = False) -> list[FieldError]:
-    """Required fields that must be usable as a segment of a URL path. texts: say "kind is required", not nothing."""
+def path_segments(obj: Obj, path: str, *fields: str) -> list[FieldError]:
+    """Required fields that must be usable as a segment of a URL path."""
     errors: list[FieldError] = []
     for name in fields:
         value = obj.get(name) or ""
         if not value:
-            errors.append(field.required(f"{path}.{name}", f"{name} is required" if texts else ""))
+            errors.append(field.required(f"{path}.{name}"))
         errors += [field.invalid(f"{path}.{name}", value, text) for text in names.path_segment(value)]
     return errors
 
@@ -25,4 +25,4 @@ def validate_typed_reference(reference: Obj, path: str) -> list[FieldError]:
     group = reference.get("apiGroup")
     if group is not None:
         errors += [field.invalid(path + ".apiGroup", group, text) for text in names.dns_subdomain(group)]
-    return errors + path_segments(reference, path, "kind", "name", texts=True)
+    return errors + path_segments(reference, path, "kind", "name")

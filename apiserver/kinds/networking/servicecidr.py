@@ -11,6 +11,8 @@ from apiserver.kinds import cells
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
 from apiserver.validation import ips, meta
 
+_PATH = "spec.cidrs"
+
 
 class ServiceCIDR(Kind):
     group = "networking.k8s.io"
@@ -25,20 +27,34 @@ class ServiceCIDR(Kind):
         return [obj["metadata"]["name"], ",".join(cidrs), cells.age(obj, clock)]
 
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
-        cidrs, path = (obj.get("spec") or {}).get("cidrs") or [], "spec.cidrs"
-        if not cidrs:
-            return [field.required(path, "at least one CIDR required")]
-        if len(cidrs) > 2:
-            return [field.invalid(path, {"CIDRs": cidrs}, "may only hold up to 2 values")]
-        if len(cidrs) == 2:
-            versions = [parsed[1].version if (parsed := ips.parse_cidr(cidr)) else 0 for cidr in cidrs]
-            if sorted(versions) != [4, 6]:
-                text = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"
-                return [field.invalid(path, {"CIDRs": cidrs}, text)]
-        return [error for i, cidr in enumerate(cidrs) for error in ips.strict_cidr(f"{path}[{i}]", cidr)]
+        return _validate(_cidrs(obj))
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
         if ctx.subresource == "status":
             return []
-        new_value, old_value = ((each.get("spec") or {}).get("cidrs") for each in (obj, old))
-        return meta.validate_immutable(new_value, old_value, "spec.cidrs")
+        now, then = _cidrs(obj), _cidrs(old)
+        if len(now) != len(then) and (len(then), len(now)) != (1, 2):
+            return [field.invalid(_PATH, now, meta.IMMUTABLE)]
+        errors = [
+            field.invalid(f"{_PATH}[{i}]", cidr, meta.IMMUTABLE)
+            for i, (cidr, before) in enumerate(zip(now, then, strict=False))
+            if cidr != before
+        ]
+        return errors if len(now) == len(then) else errors + _validate(now)
+
+
+def _cidrs(obj: Obj) -> list[str]:
+    return (obj.get("spec") or {}).get("cidrs") or []
+
+
+def _validate(cidrs: list[str]) -> list[FieldError]:
+    if not cidrs:
+        return [field.required(_PATH, "at least one CIDR required")]
+    if len(cidrs) > 2:
+        return [field.invalid(_PATH, {"CIDRs": cidrs}, "may only hold up to 2 values")]
+    errors = [error for i, cidr in enumerate(cidrs) for error in ips.strict_cidr(f"{_PATH}[{i}]", cidr)]
+    versions = [parsed[1].version if (parsed := ips.parse_cidr(cidr)) else 0 for cidr in cidrs]
+    if versions in ([4, 4], [6, 6]):
+        text = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"
+        errors.append(field.invalid(_PATH, cidrs, text))
+    return errors

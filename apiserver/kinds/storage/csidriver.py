@@ -8,23 +8,13 @@ from apimachinery import field
 from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells
-from apiserver.kinds.storage import rules
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, Obj
 from apiserver.validation import meta
 
 _FLAGS = ("attachRequired", "podInfoOnMount", "storageCapacity")
-_MODES = ("Ephemeral", "Persistent")
+_MODES = ("Persistent", "Ephemeral")
 _GROUP_POLICIES = ("File", "None", "ReadWriteOnceWithFSType")
-_MUTABLE = (
-    "fsGroupPolicy",
-    "nodeAllocatableUpdatePeriodSeconds",
-    "podInfoOnMount",
-    "requiresRepublish",
-    "seLinuxMount",
-    "serviceAccountTokenInSecrets",
-    "storageCapacity",
-    "tokenRequests",
-)
+_GATED = "preventPodSchedulingIfMissing"  # of an alpha feature, which is off
 _MIN_TOKEN_SECONDS = 600
 _MAX_TOKEN_SECONDS = 1 << 32
 
@@ -77,16 +67,14 @@ class CSIDriver(Kind):
         if not spec.get("volumeLifecycleModes"):
             spec["volumeLifecycleModes"] = ["Persistent"]
 
+    def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
+        (obj.get("spec") or {}).pop(_GATED, None)
+
     def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
         new_spec, old_spec = obj.get("spec") or {}, old.get("spec") or {}
-        if any(not meta.same(new_spec.get(name), old_spec.get(name)) for name in _MUTABLE):
+        new_spec.pop(_GATED, None)
+        if not meta.same(new_spec, old_spec):
             obj["metadata"]["generation"] = (old["metadata"].get("generation") or 0) + 1
-
-    def validate_name(self, name: str, prefix: bool) -> list[str]:
-        return [
-            error.body() if error.reason != "FieldValueInvalid" else error.detail
-            for error in rules.driver_name(name, "")
-        ]
 
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
         return _validate_spec(obj.get("spec") or {})
@@ -99,8 +87,9 @@ class CSIDriver(Kind):
         return errors
 
     def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
-        spec = obj.get("spec") or {}
-        if spec.get("tokenRequests") and spec.get("serviceAccountTokenInSecrets") is None:
+        spec, before = obj.get("spec") or {}, ((old or {}).get("spec") or {}).get("tokenRequests")
+        requests = spec.get("tokenRequests")
+        if requests and requests != before and spec.get("serviceAccountTokenInSecrets") is None:
             return [
                 "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent "
                 "possible logging of tokens in volume attributes"
@@ -111,15 +100,14 @@ class CSIDriver(Kind):
 def _validate_spec(spec: Obj) -> list[FieldError]:
     errors = [field.required(f"spec.{name}") for name in _FLAGS if spec.get(name) is None]
     policy = spec.get("fsGroupPolicy")
-    if policy is None:
-        errors.append(field.required("spec.fsGroupPolicy"))
-    elif policy not in _GROUP_POLICIES:
+    if policy is not None and policy not in _GROUP_POLICIES:
         errors.append(field.not_supported("spec.fsGroupPolicy", policy, _GROUP_POLICIES))
     audiences: set[str] = set()
     for position, request in enumerate(spec.get("tokenRequests") or ()):
         path, audience = f"spec.tokenRequests[{position}]", request.get("audience") or ""
         if audience in audiences:
             errors.append(field.duplicate(path + ".audience", audience))
+            continue
         audiences.add(audience)
         seconds, at = request.get("expirationSeconds"), path + ".expirationSeconds"
         if seconds is not None and seconds < _MIN_TOKEN_SECONDS:
@@ -135,4 +123,8 @@ def _validate_spec(spec: Obj) -> list[FieldError]:
     if period is not None and period < 10:
         text = "must be greater than or equal to 10 seconds"
         errors.append(field.invalid("spec.nodeAllocatableUpdatePeriodSeconds", period, text))
+    secret = spec.get("serviceAccountTokenInSecrets")
+    if secret is not None and not spec.get("tokenRequests"):
+        text = "serviceAccountTokenInSecrets is set but no tokenRequests are specified"
+        errors.append(field.invalid("spec.serviceAccountTokenInSecrets", secret, text))
     return errors

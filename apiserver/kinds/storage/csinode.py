@@ -12,7 +12,7 @@ from apiserver.kinds.storage import rules
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, Obj
 from apiserver.validation import meta, names
 
-_NODE_ID_LIMIT = 192
+_NODE_ID_LIMIT = 256
 
 
 class CSINode(Kind):
@@ -70,7 +70,7 @@ def _driver(driver: Obj, path: str) -> list[FieldError]:
     node_id = driver.get("nodeID") or ""
     if not node_id:
         errors.append(field.required(path + ".nodeID", node_id))
-    elif len(node_id) > _NODE_ID_LIMIT:
+    if len(node_id.encode()) > _NODE_ID_LIMIT:
         text = f"must be {_NODE_ID_LIMIT} characters or less"
         errors.append(field.invalid(path + ".nodeID", node_id, text))
     count = (driver.get("allocatable") or {}).get("count")
@@ -79,9 +79,9 @@ def _driver(driver: Obj, path: str) -> list[FieldError]:
     seen: set[str] = set()
     for key in driver.get("topologyKeys") or ():
         if not key:
-            errors.append(field.required(path + ".topologyKeys"))
+            errors.append(field.required(path))
         if key in seen:
-            errors.append(field.duplicate(path + ".topologyKeys", key))
+            errors.append(field.duplicate(path, key))
         seen.add(key)
-        errors += [field.invalid(path + ".topologyKeys", key, text) for text in names.qualified_name(key)]
+        errors += [field.invalid(path, key, text) for text in names.qualified_name(key)]
     return errors

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from apimachinery import field, quantity
-from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apimachinery.quantity import QuantityError
-from apiserver.registry.kind import NAME_COLUMN, Column, Ctx, Kind, Obj
+from apiserver.registry.kind import Ctx, Kind, Obj
 from apiserver.validation import labels, meta, names
+from apiserver.validation.pod.warnings import node_label_selector_warnings
 
 
 class CSIStorageCapacity(Kind):
@@ -17,24 +17,14 @@ class CSIStorageCapacity(Kind):
     kind = "CSIStorageCapacity"
     plural = "csistoragecapacities"
     unconditional_update = False
-    columns = (NAME_COLUMN, Column("StorageClassName", doc="storageClassName"), Column("Capacity", doc="capacity"))
-
-    def cells(self, obj: Obj, clock: Clock) -> list[Any]:
-        capacity = obj.get("capacity")
-        return [
-            obj["metadata"]["name"],
-            obj.get("storageClassName", ""),
-            "<unset>" if capacity is None else str(capacity),
-        ]
 
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
         errors = labels.validate_label_selector(obj.get("nodeTopology"), "nodeTopology")
         name = obj.get("storageClassName") or ""
         errors += [field.invalid("storageClassName", name, text) for text in names.dns_subdomain(name)]
-        for amount in ("capacity", "maximumVolumeSize"):
-            value = obj.get(amount)
-            if value is not None and _is_negative(value):
-                errors.append(field.invalid(amount, value, meta.NOT_NEGATIVE))
+        value = obj.get("capacity")
+        if value is not None and _is_negative(value):
+            errors.append(field.invalid("capacity", value, meta.NOT_NEGATIVE))
         return errors
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
@@ -42,6 +32,9 @@ class CSIStorageCapacity(Kind):
         for name in ("nodeTopology", "storageClassName"):
             errors += meta.validate_immutable(obj.get(name), old.get(name), name)
         return errors
+
+    def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
+        return node_label_selector_warnings(obj.get("nodeTopology"), "nodeTopology")
 
 
 def _is_negative(value: Any) -> bool:

@@ -17,7 +17,7 @@ def driver_name(name: str, path: str) -> list[FieldError]:
     """The name of a CSI driver: a DNS subdomain in any case."""
     if not name:
         return [field.required(path)]
-    errors = [field.too_long(path, _DRIVER_LIMIT)] if len(name) > _DRIVER_LIMIT else []
+    errors = [field.too_long(path, _DRIVER_LIMIT)] if len(name.encode()) > _DRIVER_LIMIT else []
     return errors + [field.invalid(path, name, text) for text in names.dns_subdomain(name.lower())]
 
 
@@ -33,14 +33,14 @@ def parameters(given: Mapping[str, str] | None, path: str, *, allow_empty: bool)
     """Parameters that a driver understands."""
     given = given or {}
     errors: list[FieldError] = []
-    if not given and not allow_empty:
-        errors.append(field.required(path, "must contain at least one key/value pair"))
     if len(given) > _PARAMETERS_LIMIT:
         errors.append(field.too_long(path, _PARAMETERS_LIMIT))
         return errors
     for key in given:
         if not key:
             errors.append(field.invalid(path, key, "field can not be empty."))
-    if sum(len(key) + len(value) for key, value in given.items()) > _PARAMETERS_SIZE:
+    if sum(len(key.encode()) + len(value.encode()) for key, value in given.items()) > _PARAMETERS_SIZE:
         errors.append(field.too_long(path, _PARAMETERS_SIZE))
+    if not given and not allow_empty:
+        errors.append(field.required(path, "must contain at least one key/value pair"))
     return errors

@@ -11,6 +11,7 @@ from apiserver.kinds import cells
 from apiserver.kinds.storage import rules
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, Obj
 from apiserver.validation import meta, names
+from apiserver.validation.pod.warnings import node_label_deprecation
 
 _POLICIES = ("Delete", "Retain")
 _MODES = ("Immediate", "WaitForFirstConsumer")
@@ -70,11 +71,17 @@ class StorageClass(Kind):
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
         errors = self.validate(ctx, obj)
-        if not meta.same(obj.get("parameters"), old.get("parameters")):
-            errors.append(field.forbidden("parameters", "updates to parameters are forbidden."))
-        for name in ("provisioner", "reclaimPolicy", "volumeBindingMode"):
+        for name in ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"):
             errors += meta.validate_immutable(obj.get(name), old.get(name), name)
         return errors
+
+    def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
+        found: list[str] = []
+        for i, term in enumerate(obj.get("allowedTopologies") or ()):
+            for j, expression in enumerate(term.get("matchLabelExpressions") or ()):
+                if text := node_label_deprecation(expression.get("key") or ""):
+                    found.append(f"allowedTopologies[{i}].matchLabelExpressions[{j}].key: {text}")
+        return found
 
 
 def _topologies(terms: list[Obj]) -> list[FieldError]:
@@ -89,16 +96,17 @@ def _topologies(terms: list[Obj]) -> list[FieldError]:
                 expression.get("key") or "",
                 expression.get("values") or [],
             )
-            errors += [field.invalid(at + ".key", key, text) for text in names.qualified_name(key)]
             if not values:
                 errors.append(field.required(at + ".values"))
             for k, value in enumerate(values):
                 if value in values[:k]:
                     errors.append(field.duplicate(f"{at}.values[{k}]", value))
+            errors += [field.invalid(at + ".key", key, text) for text in names.qualified_name(key)]
             if key in wanted:
                 errors.append(field.duplicate(at + ".key", key))
             wanted[key] = set(values)
-        if wanted in seen:
-            errors.append(field.duplicate(path + ".matchLabelExpressions", ""))
+        # The original compares with as many empty terms as there are terms, besides those before.
+        alike = seen.count(wanted) + (0 if wanted else len(terms))
+        errors += [field.duplicate(path + ".matchLabelExpressions", "")] * alike
         seen.append(wanted)
     return errors

@@ -62,7 +62,12 @@ class VolumeAttachment(Kind):
         errors += _source(spec.get("source") or {}, "spec.source")
         node = spec.get("nodeName") or ""
         errors += [field.invalid("spec.nodeName", node, text) for text in names.dns_subdomain(node)]
-        return errors + _status(obj.get("status") or {})
+        errors += _status(obj.get("status") or {})
+        name = (spec.get("source") or {}).get("persistentVolumeName")
+        if name is not None:
+            at = "spec.source.persistentVolumeName"
+            errors += [field.invalid(at, name, text) for text in names.dns_subdomain(name)]
+        return errors
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
         errors = self.validate(ctx, obj)
@@ -84,10 +89,14 @@ def _source(source: Obj, path: str) -> list[FieldError]:
 def _status(status: Obj) -> list[FieldError]:
     errors: list[FieldError] = []
     data = status.get("attachmentMetadata") or {}
-    if sum(len(key) + len(value) for key, value in data.items()) > _METADATA_LIMIT:
+    if sum(len(key.encode()) + len(value.encode()) for key, value in data.items()) > _METADATA_LIMIT:
         errors.append(field.too_long("status.attachmentMetadata", _METADATA_LIMIT))
     for name in ("attachError", "detachError"):
         problem = status.get(name) or {}
         if len((problem.get("message") or "").encode()) > _MESSAGE_LIMIT:
-            errors.append(field.too_long(f"status.{name}.message", _MESSAGE_LIMIT))
+            errors.append(field.too_long(f"status.{name}.message", _METADATA_LIMIT))  # sic
+        code = problem.get("errorCode")
+        if code is not None and code < 0:
+            text = "must be between 0 and 2147483647, inclusive"
+            errors.append(field.invalid(f"status.{name}.errorCode", code, text))
     return errors

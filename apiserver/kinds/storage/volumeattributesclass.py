@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery import field
 from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells
 from apiserver.kinds.storage import rules
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, Obj
-from apiserver.validation import meta
 
 
 class VolumeAttributesClass(Kind):
@@ -32,7 +32,9 @@ class VolumeAttributesClass(Kind):
         return errors + rules.parameters(obj.get("parameters"), "parameters", allow_empty=False)
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
-        errors: list[FieldError] = []
-        for name in ("driverName", "parameters"):
-            errors += meta.validate_immutable(obj.get(name), old.get(name), name)
-        return errors
+        errors = [
+            field.forbidden(name, f"updates to {name} are forbidden.")
+            for name in ("driverName", "parameters")
+            if (obj.get(name) or None) != (old.get(name) or None)
+        ]
+        return errors + self.validate(ctx, obj)

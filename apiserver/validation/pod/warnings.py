@@ -25,6 +25,11 @@ _NODE_LABELS = {
     "failure-domain.beta.kubernetes.io/zone": ("v1.17", "topology.kubernetes.io/zone"),
     "beta.kubernetes.io/instance-type": ("v1.17", "node.kubernetes.io/instance-type"),
 }
+_OTHER_LABELS = {
+    "app.kubernetes.io/created-by": "deprecated since v1.9",
+    "scheduler.alpha.kubernetes.io/preferAvoidPods": "deprecated since v1.22; use Taints and Tolerations instead",
+    "node-role.kubernetes.io/master": 'use "node-role.kubernetes.io/control-plane" instead',
+}
 _ANNOTATIONS = {
     "scheduler.alpha.kubernetes.io/critical-pod": 'non-functional in v1.16+; use the "priorityClassName" field instead',
     "security.alpha.kubernetes.io/sysctls": 'non-functional in v1.11+; use the "sysctls" field instead',
@@ -70,7 +75,7 @@ def template_warnings(template: Obj | None, path: str) -> list[str]:
 def node_label_deprecation(label: str) -> str:
     """What to use instead of a deprecated node label, or ""."""
     if label not in _NODE_LABELS:
-        return ""
+        return _OTHER_LABELS.get(label, "")
     since, new = _NODE_LABELS[label]
     return f'deprecated since {since}; use "{new}" instead'
 
@@ -161,6 +166,15 @@ def node_selector_term_warnings(term: Obj, path: str, *, check_values: bool) -> 
         if check_values:
             for number, value in enumerate(expression.get("values") or ()):
                 out += [f"{at}.values[{number}]: {value} is invalid, {text}" for text in names.label_value(value)]
+    return out
+
+
+def node_label_selector_warnings(selector: Obj | None, path: str) -> list[str]:
+    """Of a LabelSelector for nodes."""
+    out = [] if selector is None else node_selector_term_warnings(selector, path, check_values=False)
+    for label in (selector or {}).get("matchLabels") or ():
+        if text := node_label_deprecation(label):
+            out.append(f"{path}.matchLabels.{label}: {text}")
     return out
 
 

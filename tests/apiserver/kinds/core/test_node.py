@@ -206,10 +206,9 @@ def test_ranges_of_one_node() -> None:
         return tester.create(changed(NODE_OBJECT, {"spec": {"podCIDRs": list(ranges)}})).errors
 
     assert errors("10.0.0.0/24", "fd00::/64") == []
-    twice, again = errors("10.0.0.0/24", "10.0.0.0/24")
+    (twice,) = errors("10.0.0.0/24", "10.0.0.0/24")
     assert twice.startswith("spec.podCIDRs: Invalid value")
     assert twice.endswith(family)
-    assert again == 'spec.podCIDRs[1]: Duplicate value: "10.0.0.0/24"'
     unread = [error for error in errors("10.0.0.0/24", "x") if error.startswith("spec.podCIDRs: Internal error: ")]
     assert len(unread) == 1
     assert "failed to check with dual stack" in unread[0]

@@ -131,7 +131,7 @@ def test_defaults() -> None:
         ({"dataSource": {"kind": "PersistentVolumeClaim", "name": "a"}}, "a", "a"),
         ({"dataSourceRef": {"apiGroup": "x.io", "kind": "Filler", "name": "a"}}, "a", "a"),
         ({"dataSource": {"apiGroup": "x.io", "kind": "Filler", "name": "a"}}, None, None),
-        ({"dataSourceRef": {"apiGroup": "x.io", "kind": "Filler", "name": "a", "namespace": "other"}}, "a", "a"),
+        ({"dataSourceRef": {"apiGroup": "x.io", "kind": "Filler", "name": "a", "namespace": "other"}}, None, None),
     ],
 )
 def test_sources_fill_in_each_other(given: dict[str, Any], source: str | None, reference: str | None) -> None:
@@ -198,7 +198,7 @@ def test_status() -> None:
     }
     assert tester.update(changed(CLAIM, {"status": status}), bound(), subresource="status").errors == [
         "status.capacity[storage]: Invalid value: -1: must be a valid resource quantity",
-        'status.allocatedResourceStatus: Unsupported value: "storage": supported values: '
+        'status.allocatedResourceStatuses: Unsupported value: "storage": supported values: '
         '"ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizeInProgress", "NodeResizeInfeasible", '
         '"NodeResizePending"',
         'status.allocatedResources: Unsupported value: "cpu": supported values: "storage"',
