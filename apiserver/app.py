@@ -64,6 +64,15 @@ class Routes:
     warning: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A path outside the groups' resources. methods: empty for any. slashes: it may end in slashes."""
+
+    handler: PathHandler
+    methods: frozenset[str]
+    slashes: bool
+
+
 @dataclass(eq=False)
 class Server:
     """What scopes and handlers need of the server around them. Filled in by server.py."""
@@ -98,7 +107,7 @@ class App:
         self.clock = clock
         self.routes: dict[tuple[str, str, str], Routes] = {}
         self.group_versions: set[tuple[str, str]] = set()
-        self.paths: dict[str, tuple[frozenset[str], PathHandler]] = {}
+        self.paths: dict[str, Path] = {}
         self.prefixes: list[tuple[str, PathHandler]] = []
         self.remote: Collection[tuple[str, str]] = ()  # group versions of other servers
         self.delegate: PathHandler | None = None  # who answers for those
@@ -127,9 +136,11 @@ class App:
         if not any(key[:2] == (group, version) for key in self.routes):
             self.group_versions.discard((group, version))
 
-    def add_path(self, path: str, handler: PathHandler, methods: Sequence[str] = ("GET",)) -> None:
-        """Serve exactly this path. methods: empty for any."""
-        self.paths[path] = (frozenset(methods), handler)
+    def add_path(
+        self, path: str, handler: PathHandler, methods: Sequence[str] = ("GET",), *, slashes: bool = True
+    ) -> None:
+        """Serve this path. methods: empty for any. slashes: with slashes at its end too."""
+        self.paths[path] = Path(handler, frozenset(methods), slashes)
 
     def add_prefix(self, prefix: str, handler: PathHandler) -> None:
         """Serve every path that begins so; longer prefixes win."""
@@ -194,13 +205,14 @@ class App:
     async def _path(self, request: Request) -> Reply:
         path = request.raw_path
         entry = self.paths.get(path)
-        if entry is None and path.endswith("/") and path != "/":
+        if entry is None and path.endswith("/"):
             entry = self.paths.get(path.rstrip("/"))
+            if entry is not None and not entry.slashes:
+                entry = None
         if entry is not None:
-            methods, handler = entry
-            if methods and request.method not in methods:
+            if entry.methods and request.method not in entry.methods:
                 raise method_not_allowed()
-            return await handler(request)
+            return await entry.handler(request)
         for prefix, prefix_handler in self.prefixes:
             if path.startswith(prefix):
                 return await prefix_handler(request)

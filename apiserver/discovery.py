@@ -16,16 +16,17 @@ from typing import Any
 import orjson
 
 from apimachinery import gvk
-from apiserver import negotiate
+from apiserver import discovery_protobuf, negotiate
 from apiserver.aggregation import priorities
 from apiserver.aggregation.documents import Documents
 from apiserver.filters.base import Request
 from apiserver.filters.errors import page_not_found, route_not_found
+from apiserver.negotiate import Output
 from apiserver.registry.kind import Kind, Obj
 from serving.reply import Reply
 
 AGGREGATED = "apidiscovery.k8s.io"
-_AGGREGATED_VERSIONS = ("v2", "v2beta1")
+_AGGREGATED_KIND = ("APIGroupDiscoveryList", AGGREGATED, "v2")
 
 
 @dataclass
@@ -119,9 +120,10 @@ class Discovery:
 
     async def api(self, request: Request) -> Reply:
         """/api: the legacy group's versions, or the aggregated document."""
-        aggregated = self._aggregated_form(request)
-        if aggregated:
-            return self._aggregated(request, aggregated, legacy=True)
+        negotiate.check_route(request)
+        form = negotiate.converted(request, _AGGREGATED_KIND)
+        if form is not None:
+            return self._aggregated(request, form, legacy=True)
         document = {
             "kind": "APIVersions",
             "versions": list(self.groups[""].versions) if "" in self.groups else [],
@@ -131,9 +133,9 @@ class Discovery:
 
     async def apis(self, request: Request) -> Reply:
         """/apis: the list of groups, or the aggregated document."""
-        aggregated = self._aggregated_form(request)
-        if aggregated:
-            return self._aggregated(request, aggregated, legacy=False)
+        form = negotiate.converted(request, _AGGREGATED_KIND)
+        if form is not None:
+            return self._aggregated(request, form, legacy=False)
         groups = [_group_document(name, self._versions(name)) for name in self._names(by_service=True)]
         return self._reply(request, {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 
@@ -143,6 +145,7 @@ class Discovery:
         name, version = ("", parts[1]) if parts[0] == "api" else (parts[1], parts[2] if len(parts) > 2 else "")
         if not version and name and (versions := self._versions(name)):
             return self._reply(request, {"kind": "APIGroup", "apiVersion": "v1", **_group_document(name, versions)})
+        negotiate.check_route(request)
         group = self.groups.get(name)
         if group is None:
             raise route_not_found() if not name else page_not_found()
@@ -166,46 +169,38 @@ class Discovery:
 
     def _reply(self, request: Request, document: Obj) -> Reply:
         form = negotiate.output(request, transforms=False)
-        return Reply(200, negotiate.render(document, form) + (b"\n" if form.plain_json else b""), form.media_type)
+        return Reply(200, negotiate.render(document, form), form.media_type)
 
     # -- aggregated
 
-    def _aggregated_form(self, request: Request) -> str:
-        """The version of the aggregated document that the client likes best, "" for the legacy one."""
-        header = request.headers.get("Accept")
-        if not header or AGGREGATED not in header:
-            return ""
-        for clause in negotiate.parse_accept(header):
-            params = dict(clause.params)
-            if clause.type != "application" or clause.subtype != "json":
-                continue
-            if "as" not in params:
-                return ""
-            if params.get("as") == "APIGroupDiscoveryList" and params.get("g") == AGGREGATED:
-                version = params.get("v", "")
-                if version in _AGGREGATED_VERSIONS:
-                    return version
-        return ""
+    def _aggregated(self, request: Request, form: Output, *, legacy: bool) -> Reply:
+        document, etag = self._aggregated_document(legacy)
+        headers = [("Etag", etag), ("Vary", "Accept"), ("Cache-Control", "public")]
+        if request.headers.get("If-None-Match", "") == etag:
+            return Reply(304, b"", "", headers)
+        key = ("aggregated", form, legacy)
+        body: bytes | None = self._cache.get(key)
+        if body is None:
+            protobuf = form.media_type == negotiate.PROTOBUF
+            body = discovery_protobuf.write(document) if protobuf else negotiate.render(document, form)
+            self._cache[key] = body
+        kind, group, version = _AGGREGATED_KIND
+        return Reply(200, body, f"{form.media_type};g={group};v={version};as={kind}", headers)
 
-    def _aggregated(self, request: Request, version: str, *, legacy: bool) -> Reply:
-        key = ("aggregated", version, legacy)
-        made: tuple[bytes, str] | None = self._cache.get(key)
+    def _aggregated_document(self, legacy: bool) -> tuple[Obj, str]:
+        made: tuple[Obj, str] | None = self._cache.get(("aggregated", legacy))
         if made is None:
             names = ([""] if "" in self.groups else []) if legacy else self._names()
+            kind, group, version = _AGGREGATED_KIND
             document = {
-                "kind": "APIGroupDiscoveryList",
-                "apiVersion": f"{AGGREGATED}/{version}",
+                "kind": kind,
+                "apiVersion": f"{group}/{version}",
                 "metadata": {},
                 "items": [self._discovery_group(name) for name in names],
             }
-            body = orjson.dumps(document)
-            made = self._cache[key] = (body + b"\n", f'"{hashlib.sha512(body).hexdigest().upper()}"')
-        body, etag = made
-        headers = [("Etag", etag), ("Vary", "Accept")]
-        if request.headers.get("If-None-Match", "") == etag:
-            return Reply(304, b"", "", headers)
-        media_type = f"application/json;g={AGGREGATED};v={version};as=APIGroupDiscoveryList"
-        return Reply(200, body, media_type, headers)
+            etag = f'"{hashlib.sha512(orjson.dumps(document)).hexdigest().upper()}"'
+            made = self._cache["aggregated", legacy] = (document, etag)
+        return made
 
     def _discovery_group(self, name: str) -> Obj:
         versions = []
@@ -294,12 +289,14 @@ def _resources(kind: Kind) -> Iterable[Obj]:
 
 
 def _discovery_resource(kind: Kind, version: str) -> Obj:
+    """A resource in the aggregated form. As in the original, built-in kinds do not repeat the group and version they are in."""
+    group, named = (kind.group, version) if kind.custom else ("", "")
     resource: Obj = {
         "resource": kind.plural,
-        "responseKind": {"group": kind.group, "version": version, "kind": kind.kind},
+        "responseKind": {"group": group, "version": named, "kind": kind.kind},
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": kind.singular,
-        "verbs": sorted(kind.verbs),
+        "verbs": list(kind.verbs) if kind.custom else sorted(kind.verbs),
     }
     if kind.short_names:
         resource["shortNames"] = list(kind.short_names)
@@ -310,8 +307,8 @@ def _discovery_resource(kind: Kind, version: str) -> Obj:
             {
                 "subresource": sub.name,
                 "responseKind": {
-                    "group": kind.group if sub.group is None else sub.group,
-                    "version": sub.version or version,
+                    "group": group if sub.group is None else sub.group,
+                    "version": sub.version or named,
                     "kind": sub.kind or kind.kind,
                 },
                 "verbs": sorted(sub.verbs),

@@ -8,6 +8,7 @@ Results are cached by header, since a client sends the same one again and again.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -105,9 +106,8 @@ _READ_HEADER = 16 * 1024  # characters; what a longer header says after them doe
 _CACHED_HEADER = 2048  # characters; longer headers are read each time, so that nobody can fill memory with them
 
 
-def _route_accepts(header: str, stream: bool) -> bool:
+def _route_accepts(header: str, produced: tuple[str, ...]) -> bool:
     """go-restful's test: any listed type that the route produces, or */*; application/* is not understood."""
-    produced = (*MEDIA_TYPES, *STREAM_TYPES) if stream else MEDIA_TYPES
     for part in header.split(","):
         name = part.partition(";")[0].strip()
         if name == "*/*" or name in produced:
@@ -118,29 +118,36 @@ def _route_accepts(header: str, stream: bool) -> bool:
 _route_accepts_cached = lru_cache(512)(_route_accepts)
 
 
-def check_route(request: Request, stream: bool = False) -> None:
-    """The route's own 406. stream: the route can also watch."""
+STREAMING = (*MEDIA_TYPES, *STREAM_TYPES)
+
+
+def check_route(request: Request, produced: tuple[str, ...] = MEDIA_TYPES) -> None:
+    """The route's own 406. produced: the media types that the route says it answers in."""
     header = request.headers.get("Accept", "")[:_READ_HEADER]
     if not header:
         return
     accepts = _route_accepts_cached if len(header) < _CACHED_HEADER else _route_accepts
-    if not accepts(header, stream):
-        produced = (*MEDIA_TYPES, *STREAM_TYPES) if stream else MEDIA_TYPES
+    if not accepts(header, produced):
         text = "406: Not Acceptable\n\nAvailable representations: " + ", ".join(produced)
         raise ApiError(406, "NotAcceptable", text, details={})
 
 
 def _choose(header: str, transforms: bool, custom: bool) -> Output | None:
+    for clause, accepted in _matches(header):
+        output = _accept_params(clause, accepted, transforms, custom)
+        if output is not None:
+            return output
+    return None
+
+
+def _matches(header: str) -> Iterator[tuple[Clause, str]]:
+    """Each clause, best first, with each of our media types that it names."""
     for clause in parse_accept(header):
         for accepted in MEDIA_TYPES:
             main, _, sub = accepted.partition("/")
             exact = clause.type == main and clause.subtype in (sub, "*")
-            if not exact and not (clause.type == "*" and clause.subtype == "*"):
-                continue
-            output = _accept_params(clause, accepted, transforms, custom)
-            if output is not None:
-                return output
-    return None
+            if exact or (clause.type == "*" and clause.subtype == "*"):
+                yield clause, accepted
 
 
 _choose_cached = lru_cache(1024)(_choose)
@@ -148,10 +155,7 @@ _choose_cached = lru_cache(1024)(_choose)
 
 def _accept_params(clause: Clause, accepted: str, transforms: bool, custom: bool) -> Output | None:
     params = dict(clause.params)
-    stream = params.get("stream")
-    if stream and (accepted == YAML or stream != "watch"):
-        return None
-    if params.get("sv"):
+    if not _streams(params, accepted):
         return None
     pretty = params.get("pretty") == "1"
     if not params.keys() & {"as", "g", "v"}:
@@ -162,6 +166,12 @@ def _accept_params(clause: Clause, accepted: str, transforms: bool, custom: bool
     if kind == "Table" and accepted == PROTOBUF:
         return None
     return Output(accepted, kind, version, pretty)
+
+
+def _streams(params: Mapping[str, str], accepted: str) -> bool:
+    """Whether the parameters that say how the answer is framed and versioned can be met."""
+    stream = params.get("stream")
+    return not params.get("sv") and (not stream or (accepted != YAML and stream == "watch"))
 
 
 def _chosen(request: Request, transforms: bool, custom: bool) -> Output | None:
@@ -185,9 +195,25 @@ def output(request: Request, *, transforms: bool = True, custom: bool = False) -
     return chosen
 
 
+def converted(request: Request, wanted: tuple[str, str, str]) -> Output | None:
+    """The form of a document that clients ask for as this kind, group and version; None when they ask for none.
+
+    Clauses without a conversion do not count, however good.
+    """
+    for clause, accepted in _matches(request.headers.get("Accept", "")[:_READ_HEADER]):
+        params = dict(clause.params)
+        if tuple(params.get(name, "") for name in ("as", "g", "v")) != wanted or not _streams(params, accepted):
+            continue
+        pretty = accepted == JSON and (params.get("pretty") == "1" or _wants_pretty(request))
+        return Output(accepted, pretty=pretty)
+    return None
+
+
 def error_output(request: Request) -> Output:
-    """As output(), for Statuses: falls back to JSON."""
-    chosen = _chosen(request, False, False) or DEFAULT
+    """As output(), for Statuses: who accepts none of the forms gets indented JSON."""
+    chosen = _chosen(request, False, False)
+    if chosen is None:
+        return Output(pretty=True)
     if not chosen.pretty and chosen.media_type == JSON and _wants_pretty(request):
         return Output(chosen.media_type, pretty=True)
     return chosen
@@ -243,16 +269,16 @@ def render(document: Any, form: Output) -> bytes:
     if form.media_type == PROTOBUF:
         return to_protobuf(document)
     if form.pretty:
-        return orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
-    return orjson.dumps(document)
+        return orjson.dumps(document, option=orjson.OPT_INDENT_2)
+    return orjson.dumps(document) + b"\n"
 
 
 def to_protobuf(document: Any) -> bytes:
     """An object of a built-in type in its protobuf form, envelope included."""
     from openapi import protobuf, schemas
 
-    kind, api_version = document["kind"], document.get("apiVersion") or "v1"
-    info = schemas.load().type(f"{api_version}/{kind}")
+    kind, api_version = document["kind"], document.get("apiVersion") or ""
+    info = schemas.load().type(f"{api_version or 'v1'}/{kind}")
     return protobuf.write(api_version, kind, protobuf.encode(info, document))
 
 

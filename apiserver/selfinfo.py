@@ -23,38 +23,39 @@ from serving.health import Check, Health
 from serving.metrics import CONTENT_TYPE, Gauge, Metrics
 from serving.reply import Reply
 
-_HOOKS = (
-    "apiservice-discovery-controller",
-    "apiservice-openapi-controller",
-    "apiservice-openapiv3-controller",
-    "apiservice-registration-controller",
-    "apiservice-status-local-available-controller",
-    "apiservice-status-remote-available-controller",
-    "apiservice-wait-for-first-sync",
-    "bootstrap-controller",
-    "crd-informer-synced",
-    "generic-apiserver-start-informers",
-    "kube-apiserver-autoregistration",
-    "peer-endpoint-reconciler-controller",
-    "priority-and-fairness-config-consumer",
-    "priority-and-fairness-config-producer",
-    "priority-and-fairness-filter",
-    "rbac/bootstrap-roles",
-    "scheduling/bootstrap-system-priority-classes",
-    "start-apiextensions-controllers",
-    "start-apiextensions-informers",
+_HOOKS = (  # in the order in which the original lists them
     "start-apiserver-admission-initializer",
+    "generic-apiserver-start-informers",
+    "priority-and-fairness-config-consumer",
+    "priority-and-fairness-filter",
+    "storage-object-count-tracker-hook",
+    "start-apiextensions-informers",
+    "start-apiextensions-controllers",
+    "crd-informer-synced",
+    "start-system-namespaces-controller",
+    "peer-endpoint-reconciler-controller",
     "start-cluster-authentication-info-controller",
-    "start-kube-aggregator-informers",
     "start-kube-apiserver-identity-lease-controller",
     "start-kube-apiserver-identity-lease-garbage-collector",
-    "start-kubernetes-service-cidr-controller",
+    "storage-readiness",
     "start-legacy-token-tracking-controller",
     "start-service-ip-repair-controllers",
-    "start-system-namespaces-controller",
-    "storage-object-count-tracker-hook",
-    "storage-readiness",
+    "rbac/bootstrap-roles",
+    "scheduling/bootstrap-system-priority-classes",
+    "priority-and-fairness-config-producer",
+    "bootstrap-controller",
+    "start-kubernetes-service-cidr-controller",
+    "start-kube-aggregator-informers",
+    "apiservice-status-local-available-controller",
+    "apiservice-status-remote-available-controller",
+    "apiservice-registration-controller",
+    "apiservice-wait-for-first-sync",
+    "apiservice-discovery-controller",
+    "kube-apiserver-autoregistration",
+    "apiservice-openapi-controller",
+    "apiservice-openapiv3-controller",
 )
+_REGISTERED_AFTER = "kube-apiserver-autoregistration"
 _TEXT = "text/plain; charset=utf-8"
 _DEBUG_ONLY = (
     "Warning: This endpoint is not meant to be machine parseable, has no formatting compatibility guarantees and is for "
@@ -80,22 +81,25 @@ class SelfInfo:
         self.health = {name: self._checks(name, storage) for name in ("healthz", "livez", "readyz")}
         for name, health in self.health.items():
             app.add_prefix(f"/{name}", _health_handler(name, health))
+        app.add_path("/version", self._version)
         for path, handler in self._handlers().items():
-            app.add_path(path, handler)
+            app.add_path(path, handler, (), slashes=False)
         self.metrics.add(Gauge("kubernetes_build_info", "Version of this server.", ("git_version",), _build_info))
 
     def _checks(self, name: str, storage: Check) -> Health:
         health = Health(name)
         health.add("log", lambda: None)
-        health.add("autoregister-completion", self._has_started)
         if name == "readyz":
             health.add("informer-sync", self._has_started)
-            health.add("shutdown", lambda: "process is shutting down" if self.ending else None)
         else:
-            health.add("etcd", storage)
             health.add("loopback-serving-certificate", lambda: None)
+            health.add("etcd", storage)
         for hook in _HOOKS:
             health.add(f"poststarthook/{hook}", self._hook_check(hook))
+            if hook == _REGISTERED_AFTER:
+                health.add("autoregister-completion", self._has_started)
+        if name == "readyz":
+            health.add("shutdown", lambda: "process is shutting down" if self.ending else None)
         return health
 
     def _has_started(self) -> str | None:
@@ -107,7 +111,6 @@ class SelfInfo:
     def _handlers(self) -> Mapping[str, PathHandler]:
         return {
             "/": self._root,
-            "/version": self._version,
             "/metrics": self._metrics,
             "/metrics/slis": self._slis,
             "/statusz": self._statusz,
@@ -115,22 +118,23 @@ class SelfInfo:
         }
 
     async def _root(self, request: Request) -> Reply:
-        paths = (
-            {path for path in self._app.paths if path != "/"} | set(self._group_paths()) | {"/apis/", "/openapi/v3/"}
-        )
+        paths = {path for path in self._app.paths if path != "/"} | set(self._group_paths()) | {"/openapi/v3/"}
         for name, health in self.health.items():
             paths.add(f"/{name}")
             paths.update(f"/{name}/{check}" for check in health.checks)
-        form = negotiate.output(request, transforms=False, custom=True)
-        return Reply(200, negotiate.render({"paths": sorted(paths)}, form), form.media_type)
+        return Reply(200, orjson.dumps({"paths": sorted(paths)}, option=orjson.OPT_INDENT_2))
 
     async def _version(self, request: Request) -> Reply:
+        negotiate.check_route(request, (negotiate.JSON,))
         return Reply(200, orjson.dumps(version.document(), option=orjson.OPT_INDENT_2))
 
     async def _metrics(self, request: Request) -> Reply:
         return Reply(200, self.metrics.render(), CONTENT_TYPE)
 
     async def _slis(self, request: Request) -> Reply:
+        if request.method == "DELETE":
+            return Reply(200, b"metrics reset\n", _TEXT)
+
         def read() -> dict[tuple[str, ...], float]:
             return {
                 (check, name): float(health.checks[check]() is None)
@@ -183,7 +187,8 @@ def _health_handler(name: str, health: Health) -> PathHandler:
     prefix = f"/{name}"
 
     async def answer(request: Request) -> Reply:
-        reply = health.answer(request.raw_path[len(prefix) :], request.query)
+        tail = request.raw_path[len(prefix) :]
+        reply = health.answer(tail, request.query) if tail != "/" else None
         if reply is None:
             raise page_not_found()
         return reply

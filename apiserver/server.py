@@ -175,12 +175,13 @@ class ApiServer:
     def _route_groups(self) -> None:
         """The documents of groups and versions have the paths that discovery says, and no others."""
         served = set(self.discovery.group_paths())
-        for path, (_, handler) in list(self.app.paths.items()):
-            if handler == self.discovery.group and path not in served:
+        for path, entry in list(self.app.paths.items()):
+            if entry.handler == self.discovery.group and path not in served:
                 del self.app.paths[path]
         for path in served:
             if path not in self.app.paths:
-                self.app.add_path(path, self.discovery.group)
+                of_group = path.startswith("/apis/") and path.count("/") == 2
+                self.app.add_path(path, self.discovery.group, () if of_group else ("GET",))
 
     def _show_external(self, external: dict[tuple[str, str], discovery.External]) -> None:
         self.discovery.replace_external(external)
@@ -330,11 +331,12 @@ class ApiServer:
 
     def _paths(self) -> None:
         app = self.app
-        app.add_path("/api", self.discovery.api, ())
-        app.add_path("/apis", self.discovery.apis, ())
+        app.add_path("/api", self.discovery.api)
+        for path in ("/apis", "/apis/"):
+            app.add_path(path, self.discovery.apis, (), slashes=False)
         docs = OpenApiDocs(self.discovery, self.clock.time, self.aggregator.document)
-        app.add_path("/openapi/v2", docs.v2)
-        app.add_path("/openapi/v3", docs.v3)
+        app.add_path("/openapi/v2", docs.v2, (), slashes=False)
+        app.add_path("/openapi/v3", docs.v3, (), slashes=False)
         app.add_prefix("/openapi/v3/", docs.group)
         for path, handler in openid.paths(self.authentication, self._address):
             app.add_path(path, handler)

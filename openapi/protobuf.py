@@ -137,6 +137,7 @@ def _message(value: Any) -> bytes:
 
 # -- decoding
 
+_MESSAGES = ("v1.Verbs",)  # named lists that are messages of their own, so that an empty one is told from none
 _Table = dict[int, Any]  # number -> Field, or the table of an embedded message
 _tables: dict[str, _Table] = {}
 
@@ -152,7 +153,7 @@ def _table(info: TypeInfo) -> _Table:
             *outer, last = map(int, field.number.split("."))
             for number in outer:
                 at = at.setdefault(number, {})
-            at[last] = field
+            at[last] = {1: field} if field.go in _MESSAGES else field
         _tables[info.name] = table
     return table
 
@@ -323,6 +324,16 @@ def _put_varint(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+def text(number: int, value: str) -> bytes:
+    """A field with text."""
+    return _bytes(number, value.encode())
+
+
+def message(number: int, body: bytes) -> bytes:
+    """A field with a message."""
+    return _bytes(number, body)
 
 
 def _bytes(number: int, body: bytes) -> bytes:

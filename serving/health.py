@@ -41,7 +41,7 @@ class Health:
             return None
         problem = check()
         if problem is None:
-            return Reply(200, b"ok", TEXT, [_NOSNIFF])
+            return Reply(200, b"ok", TEXT)
         log.warning("%s check %s failed: %s", self.endpoint, tail, problem)
         return Reply(500, f"internal server error: {problem}\n".encode(), TEXT, [_NOSNIFF])
 

@@ -42,7 +42,10 @@ class Errors:
         except Exception:
             log.exception("%s %s failed, audit id %s", request.method, request.raw_path, request.audit_id)
             reply = draw(request, errors.internal_error("the server has failed on this request; its log says why"))
-        reply.headers[:0] = (("Audit-Id", request.audit_id), ("Cache-Control", "no-cache, private"))
+        if reply.headers and any(name == "Cache-Control" for name, _ in reply.headers):
+            reply.headers.insert(0, ("Audit-Id", request.audit_id))
+        else:
+            reply.headers[:0] = (("Audit-Id", request.audit_id), ("Cache-Control", "no-cache, private"))
         if request.reply_headers:
             reply.headers.extend(request.reply_headers)
         if request.warnings:

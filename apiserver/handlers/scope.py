@@ -101,7 +101,7 @@ class Scope:
         Custom resources are not behind the original's router, whose own test and text come first for the others.
         """
         if not self.custom:
-            negotiate.check_route(request, stream)
+            negotiate.check_route(request, negotiate.STREAMING if stream else negotiate.MEDIA_TYPES)
         return negotiate.output(request, custom=self.custom)
 
     def body(self, entry: Entry) -> bytes:
@@ -156,7 +156,7 @@ class Scope:
 
     def reply_object(self, form: Output, obj: Obj, status: int = 200) -> Reply:
         """An object that is no resource of this scope (a Status, a Scale, a review) in the client's media type."""
-        return Reply(status, negotiate.render(obj, form) + (b"\n" if form.plain_json else b""), form.media_type)
+        return Reply(status, negotiate.render(obj, form), form.media_type)
 
     # -- objects in
 

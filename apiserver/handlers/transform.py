@@ -227,7 +227,7 @@ def _row(scope: Scope, form: Output, include: str, obj: Obj) -> Obj:
 
 
 def _render(form: Output, document: Obj, status: int) -> Reply:
-    return Reply(status, negotiate.render(document, form) + (b"\n" if form.plain_json else b""), form.media_type)
+    return Reply(status, negotiate.render(document, form), form.media_type)
 
 
 def _unsupported(form: Output) -> errors.ApiError:

@@ -56,6 +56,17 @@ def label_selector(selector: Mapping[str, Any] | None) -> str:
     return ",".join(text for _, text in sorted(terms, key=lambda item: item[0])) or NONE
 
 
+def go_label_selector(selector: Mapping[str, Any]) -> str:
+    """A LabelSelector object as Go's generated code prints it."""
+    labels = "".join(f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items()))
+    terms = "".join(
+        f"LabelSelectorRequirement{{Key:{term.get('key', '')},Operator:{term.get('operator', '')},"
+        f"Values:[{' '.join(term.get('values') or ())}],}},"
+        for term in selector.get("matchExpressions") or ()
+    )
+    return f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{terms}}},}}"
+
+
 CONTAINER_COLUMNS = (
     Column("Containers", description="Names of each container in the template.", priority=1),
     Column("Images", description="Images referenced by each container in the template.", priority=1),

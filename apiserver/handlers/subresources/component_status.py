@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from apimachinery.errors import ApiError
+from apimachinery import errors
 from apiserver import outbound
 from apiserver.filters.base import Request
 from apiserver.handlers import transform
@@ -72,7 +72,7 @@ async def list_(scope: Scope, request: Request) -> Reply:
 async def get(scope: Scope, request: Request) -> Reply:
     name = request.info.name
     if name != _STORE and name not in _HEALTH:
-        raise ApiError(500, "", f"Component not found: {name}")
+        raise errors.not_found("", "componentstatus", name)
     form = scope.wanted(request)
     item = await _status(name)
     if form.kind:

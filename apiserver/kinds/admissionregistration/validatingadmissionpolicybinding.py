@@ -33,13 +33,11 @@ class ValidatingAdmissionPolicyBinding(Kind):
 
     def cells(self, obj: Obj, clock: Clock) -> list[Any]:
         spec = obj.get("spec") or {}
-        text = "<unset>"
-        if (ref := spec.get("paramRef")) is not None:
-            text = ref.get("name", "")
-            if namespace := ref.get("namespace"):
-                text = f"{namespace}/{text}"
-            if not ref.get("name") and ref.get("selector") is not None:
-                text = cells.label_selector(ref["selector"])
+        text, ref = "<unset>", spec.get("paramRef") or {}
+        if ref.get("name"):
+            text = f"{ref.get('namespace') or '*'}/{ref['name']}"
+        elif ref.get("selector") is not None:
+            text = cells.go_label_selector(ref["selector"])
         return [obj["metadata"]["name"], spec.get("policyName", ""), text, cells.age(obj, clock)]
 
     def default(self, obj: Obj, version: str) -> None:

@@ -13,6 +13,7 @@ from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx
 from apiserver.validation import numbers
 
 _UNKNOWN = "<unknown>"
+_V2 = "autoscaling/v2/HorizontalPodAutoscaler:"  # tables of v1 are v2's
 
 
 class HorizontalPodAutoscaler(Kind):
@@ -25,15 +26,17 @@ class HorizontalPodAutoscaler(Kind):
     subresources = (STATUS,)
     columns = (
         NAME_COLUMN,
-        Column("Reference", doc="spec.scaleTargetRef"),
-        Column("Targets", doc="spec.metrics"),
-        Column("MinPods", doc="spec.minReplicas"),
-        Column("MaxPods", doc="spec.maxReplicas"),
-        Column("Replicas", doc="status.currentReplicas"),
+        Column("Reference", doc=_V2 + "spec.scaleTargetRef"),
+        Column("Targets", doc=_V2 + "spec.metrics"),
+        Column("MinPods", doc=_V2 + "spec.minReplicas"),
+        Column("MaxPods", doc=_V2 + "spec.maxReplicas"),
+        Column("Replicas", doc=_V2 + "status.currentReplicas"),
         AGE_COLUMN,
     )
 
     def cells(self, obj: Obj, clock: Clock) -> list[Any]:
+        if obj["apiVersion"] == "autoscaling/v1":
+            obj = conversion.to_v2(obj)
         spec, status = obj["spec"], obj.get("status") or {}
         target = spec.get("scaleTargetRef") or {}
         minimum = spec.get("minReplicas")

@@ -93,9 +93,14 @@ class NodeKind(Kind):
             _address(status, "InternalIP"),
             _address(status, "ExternalIP"),
             info.get("osImage") or "<unknown>",
-            info.get("kernelVersion") or "<unknown>",
+            _kernel(info),
             info.get("containerRuntimeVersion") or "<unknown>",
         ]
+
+
+def _kernel(info: Obj) -> str:
+    version = info.get("kernelVersion") or "<unknown>"
+    return f"{version} ({info['architecture']})" if info.get("architecture") else version
 
 
 def _pair_ranges(spec: Obj) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from apimachinery.clock import Clock
 from apiserver.kinds import cells
-from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, Obj, Subresource
+from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Ctx, Kind, Obj, Subresource
 
 _ENFORCE = "kubernetes.io/enforce-mountable-secrets"
 _ENFORCE_WARNING = (
@@ -24,7 +24,7 @@ class ServiceAccountKind(Kind):
     subresources = (
         Subresource("token", ("create",), kind="TokenRequest", group="authentication.k8s.io", version="v1"),
     )
-    columns = (NAME_COLUMN, Column("Secrets", doc="secrets"), AGE_COLUMN)
+    columns = (NAME_COLUMN, AGE_COLUMN)
 
     def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
         _keep_secret_names(obj)
@@ -38,7 +38,7 @@ class ServiceAccountKind(Kind):
         return [_ENFORCE_WARNING]
 
     def cells(self, obj: Obj, clock: Clock) -> list[Any]:
-        return [obj["metadata"].get("name", ""), len(obj.get("secrets") or ()), cells.age(obj, clock)]
+        return [obj["metadata"].get("name", ""), cells.age(obj, clock)]
 
 
 def _keep_secret_names(account: Obj) -> None:

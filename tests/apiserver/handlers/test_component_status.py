@@ -28,7 +28,7 @@ async def test_their_metadata_as_protobuf(api: Api) -> None:
 
 async def test_a_component_that_is_not(api: Api) -> None:
     refused = await api.get(f"{PATH}/nobody")
-    assert (refused.code, refused.body["message"]) == (500, "Component not found: nobody")
+    assert (refused.code, refused.body["message"]) == (404, 'componentstatus "nobody" not found')
 
 
 async def test_what_a_component_says() -> None:
