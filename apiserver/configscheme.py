@@ -112,10 +112,14 @@ class Scheme:
 
 
 def parse(raw: bytes) -> codec.Parsed:
-    """YAML or JSON. ConfigError."""
+    """YAML or JSON: what begins with a brace can only be JSON. ConfigError."""
     try:
+        if raw.lstrip()[:1] == b"{":
+            return codec.parse_json(raw)
         return codec.parse(raw, yaml=True)
     except codec.ParseError as error:
+        if raw.lstrip()[:1] == b"{":
+            raise ConfigError(f"couldn't get version/kind; json parse error: {error}") from None
         raise ConfigError(str(error).removeprefix(_CONVERTING)) from None
 
 

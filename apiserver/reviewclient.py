@@ -58,7 +58,7 @@ def load(path: Path) -> kubeconfig.Credentials:
     try:
         return kubeconfig.load(path)
     except kubeconfig.KubeconfigError as error:
-        raise ConfigError(f"invalid configuration: {error}") from None
+        raise ConfigError(f"invalid configuration: {str(error).removeprefix(f'{path}: ')}") from None
 
 
 class ReviewClient:
@@ -98,14 +98,27 @@ class ReviewClient:
         self._timeout = timeout
         self._backoff = backoff
         self._session: aiohttp.ClientSession | None = None
+        self._under_way = 0
+        self._closing = False
 
     async def close(self) -> None:
-        if self._session is not None:
+        """Once the last question that is under way is answered."""
+        self._closing = True
+        if self._session is not None and not self._under_way:
             await self._session.close()
             self._session = None
 
     async def ask(self, spec: Obj, told: Told | None = None) -> Obj:
         """The status of the answer."""
+        self._under_way += 1
+        try:
+            return await self._ask(spec, told)
+        finally:
+            self._under_way -= 1
+            if self._closing:
+                await self.close()
+
+    async def _ask(self, spec: Obj, told: Told | None) -> Obj:
         review = {**self._head, "spec": spec, **({"status": self._status} if self._status else {})}
         body = orjson.dumps(review) + b"\n"
         wait = self._backoff

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
+import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 from apimachinery.clock import Clock, RealClock
-from apiserver import admission, audit, authn, authz, discovery, kinds, openid, routing, storage
+from apiserver import admission, audit, authn, authz, discovery, filewatch, kinds, openid, routing, storage
 from apiserver.admission.chain import Chain
 from apiserver.admission.webhooks.caller import Caller
 from apiserver.aggregation.aggregator import Aggregator
@@ -83,7 +85,7 @@ class ApiServer:
         self.port = 0
         self.caches = Caches(storage.open_backend(config.storage, clock, config.history), clock)
         self.reader, self.writer = LocalReader(), LocalWriter()
-        self.authentication = authn.build(config.authn, self.reader, clock)
+        self.authentication = authn.build(config.authn, self.reader, clock, self.writer)
         self.authorization = authz.build(config.authz, self.reader, clock)
         self.admission = _admission(self)
         self.services: dict[str, Any] = {}
@@ -122,8 +124,11 @@ class ApiServer:
             scope_of=self._scope_of,
         )
         self.info = SelfInfo(self.app, clock, config, lambda: None, self.discovery.group_paths)
+        self.authorization.metrics.register(self.info.metrics)
         self.audit = audit.build(config.audit, clock, self.info.metrics)
         self.http: HttpServer | None = None
+        self.tls: ssl.SSLContext | None = None
+        self.access = Access(self.reader, self.writer, clock)
         self.background: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}  # what runs while it serves, by name
         self.conversions = Caller(self.reader, clock)
         self.custom = CustomResources(
@@ -137,6 +142,10 @@ class ApiServer:
             ),
         )
         self.background["custom-resources"] = self.custom.run
+        if self.authorization.reloading is not None:
+            self.background["authorization-config"] = self.authorization.reloading.run
+        self.background.update(self.authentication.work)
+        self.background["serving-files"] = self._follow_files
         self.aggregator = Aggregator(
             self.reader,
             self.writer,
@@ -254,11 +263,31 @@ class ApiServer:
         config = self.config
         if config.tls_cert_file is None or config.tls_private_key_file is None:
             raise ValueError("--tls-cert-file and --tls-private-key-file are required")
-        bundles = [path for path in (config.authn.client_ca_file, config.authn.requestheader_client_ca_file) if path]
-        context = tls.server_context(config.tls_cert_file, config.tls_private_key_file, bundles)
-        self.http = HttpServer(self.app.handle, tls=context, streams=self.streams)
+        self.tls = tls.server_context(config.tls_cert_file, config.tls_private_key_file, self._bundles())
+        self.http = HttpServer(self.app.handle, tls=self.tls, streams=self.streams)
         self.port = await self.http.listen(config.bind_address, config.secure_port)
         log.info("serving on %s port %d", config.bind_address, self.port)
+
+    def _bundles(self) -> list[Path]:
+        """The CAs whose certificates clients may present."""
+        config = self.config.authn
+        return [path for path in (config.client_ca_file, config.requestheader_client_ca_file) if path]
+
+    async def _follow_files(self) -> None:
+        """New connections get the certificate that the files hold now, and clients may present those of the CAs there."""
+        config = self.config
+        certificate, key = config.tls_cert_file, config.tls_private_key_file
+        assert certificate is not None
+        assert key is not None
+        assert self.tls is not None
+        context, bundles = self.tls, self._bundles()
+        files = [filewatch.WatchedFile(path) for path in (certificate, key, *bundles)]
+
+        async def reload() -> None:
+            tls.renew(context, certificate, key, bundles)
+            await authentication_config.reconcile(self.access, config.authn, self.clock)
+
+        await filewatch.watch(self.clock, files, reload)
 
     async def end(self) -> None:
         """Not ready; watches end; requests finish; storage closes. Less than two seconds."""
@@ -267,8 +296,10 @@ class ApiServer:
         if self.http is not None:
             await self.http.end()
         await self.admission.close()
+        await self.authorization.close()
         await self.conversions.close()
         await self.kubelets.close()
+        await self.authentication.close()
         await self.aggregator.close()
         await self.caches.close()
         if self.audit is not None:
@@ -347,6 +378,7 @@ class ApiServer:
         def counts() -> dict[tuple[str, ...], float]:
             return {(store.kind.group_resource,): float(len(store.cache)) for store in self.registry.stores.values()}
 
+        self.info.metrics.add(*self.authentication.metrics.all())
         text = "Number of stored objects at the time of last check split by kind."
         self.info.metrics.add(
             Gauge(
@@ -368,7 +400,7 @@ class ApiServer:
         return None
 
     def _hooks(self) -> list[Hook]:
-        config, access = self.config, Access(self.reader, self.writer, self.clock)
+        config, access = self.config, self.access
         self.background["flow-control-objects"] = lambda: flow_control.keep(access)
         address = kubernetes_service.reachable_address(config.advertise_address, config.bind_address)
         ranges = service_ips.cidrs(config.service_cluster_ip_range)

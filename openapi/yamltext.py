@@ -52,8 +52,9 @@ def load(raw: bytes) -> tuple[Any, list[str]]:
         raise YamlError(f"error converting YAML to JSON: yaml: {error.reason}") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        # libyaml's parser counts lines from nought, and the original prints its count unless it is nought.
-        line = "" if mark is None else f"line {mark.line + (0 if mark.line else 1)}: "
+        # libyaml's parser counts lines from nought, and the original prints its count unless it is nought; its scanner's, with one.
+        late = mark is not None and mark.line and not isinstance(error, yaml.scanner.ScannerError)
+        line = "" if mark is None else f"line {mark.line + (0 if late else 1)}: "
         raise YamlError(f"error converting YAML to JSON: yaml: {line}{error.problem}") from None
     problems = []
     if reader.duplicates:

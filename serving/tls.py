@@ -33,6 +33,21 @@ def server_context(certificate: Path, key: Path, client_cas: Iterable[Path] = ()
     return context
 
 
+def renew(context: ssl.SSLContext, certificate: Path, key: Path, client_cas: Iterable[Path] = ()) -> None:
+    """Let the connections to come use what the files hold now. ssl.SSLError or OSError, and nothing changed, when they are no use.
+
+    CAs that are gone stay known to TLS, which only knows how to add some: authentication, which checks every chain by itself,
+    refuses their clients.
+    """
+    bundles = list(client_cas)
+    server_context(
+        certificate, key, bundles
+    )  # tried first: a certificate without its key must not spoil the one in use
+    context.load_cert_chain(certificate, key)
+    for bundle in bundles:
+        context.load_verify_locations(bundle)
+
+
 def peer_chain(transport_tls: ssl.SSLObject | None) -> tuple[bytes, ...]:
     """The client's certificates in DER, leaf first, as it sent them; empty without one."""
     if transport_tls is None:

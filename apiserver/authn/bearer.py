@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from apiserver.authn import jose
 from apiserver.authn.base import AuthenticationError, Credentials, Headers, Response, TokenAuthenticator
 
+_INVALID = "invalid bearer token"
+EXTRA_SPACE = "the provided Authorization header contains extra space before the bearer token, and is ignored"
 _SUBPROTOCOL = "base64url.bearer.authorization.k8s.io."
 
 
@@ -19,6 +21,12 @@ def from_header(headers: Headers) -> str:
     if len(parts) < 2 or parts[0].lower() != "bearer":
         return ""
     return parts[1]
+
+
+def has_extra_space(headers: Headers) -> bool:
+    """Whether an Authorization header holds a token that is not seen because of a second space before it."""
+    parts = (headers.get("Authorization") or "").strip().split(" ", 2)
+    return len(parts) == 3 and parts[0].lower() == "bearer" and not parts[1]
 
 
 def from_websocket(headers: Headers) -> str:
@@ -56,7 +64,7 @@ class BearerAuthenticator:
 
     async def authenticate_token(self, token: str, audiences: Sequence[str]) -> Response:
         """The token's user. Raises AuthenticationError with everyone's reasons when there is none."""
-        problems: list[str] = []
+        problems = [_INVALID]
         for authenticator in self._authenticators:
             try:
                 response = await authenticator.authenticate_token(token, audiences)
@@ -66,6 +74,4 @@ class BearerAuthenticator:
             if response is not None:
                 return response
         unique = list(dict.fromkeys(problems))
-        if len(unique) > 1:
-            raise AuthenticationError("[" + ", ".join(unique) + "]")
-        raise AuthenticationError(unique[0] if unique else "invalid bearer token")
+        raise AuthenticationError("[" + ", ".join(unique) + "]" if len(unique) > 1 else _INVALID)

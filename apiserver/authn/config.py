@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -12,11 +12,40 @@ class Config:
     """Each field is the flag of the same name. Paths must exist and parse: anything else is an error at start."""
 
     client_ca_file: Path | None = None
-    # PEM bundle; client certificates that chain to it identify users (CN = name, O = groups). None: no certificates.
+    # PEM bundle; client certificates that chain to it identify users (CN = name, O = groups). Read again when it changes.
+    # None: no certificates.
     token_auth_file: Path | None = None
     # CSV: token,user,uid,"group1,group2". Read once at start. None: no static tokens.
-    anonymous_auth: bool = True
-    # Requests without credentials become system:anonymous; RBAC then lets them read health and version only.
+    anonymous_auth: bool | None = None
+    # Requests without credentials become system:anonymous; RBAC then lets them read health and version only. Not told: true,
+    # or what authentication_config says.
+    authentication_config: Path | None = None
+    # AuthenticationConfiguration (apiserver.config.k8s.io/v1): issuers whose JSON web tokens identify users, and for which paths
+    # requests need no credentials. Read again when it changes. None: what the flags say.
+    oidc_issuer_url: str = ""
+    # https URL of an OpenID Connect issuer whose tokens identify users. Not beside authentication_config.
+    oidc_client_id: str = ""
+    # The audience that its tokens must be for. Required with the issuer.
+    oidc_username_claim: str = "sub"
+    # The claim that names the user.
+    oidc_username_prefix: str = ""
+    # What is put before it; "-": nothing. "": the issuer's URL and #, for claims other than email.
+    oidc_groups_claim: str = ""
+    # The claim with the groups, a string or a list of them. "": no groups.
+    oidc_groups_prefix: str = ""
+    # What is put before each group.
+    oidc_signing_algs: Sequence[str] = ("RS256",)
+    # Algorithms that tokens may be signed with: RS256, RS384, RS512, ES256, ES384, ES512, PS256, PS384, PS512.
+    oidc_required_claim: Mapping[str, str] = field(default_factory=dict)
+    # claim=value that tokens must have; repeat it for several.
+    oidc_ca_file: Path | None = None
+    # PEM bundle of the issuer's CA. None: the machine's.
+    authentication_token_webhook_config_file: Path | None = None
+    # Kubeconfig of a server that is asked, with a TokenReview, whose a bearer token is. None: nobody is asked.
+    authentication_token_webhook_version: str = "v1beta1"
+    # Version of that TokenReview: v1 or v1beta1.
+    authentication_token_webhook_cache_ttl: float = 120
+    # Seconds for which its answers are remembered. 0: they are not.
     enable_bootstrap_token_auth: bool = False
     # Secrets of type bootstrap.kubernetes.io/token in kube-system are bearer tokens.
     service_account_issuer: Sequence[str] = ("https://kubernetes.default.svc.cluster.local",)
@@ -36,7 +65,7 @@ class Config:
     api_audiences: Sequence[str] = ()
     # Audiences this server answers to; empty: the issuers.
     requestheader_client_ca_file: Path | None = None
-    # CA of the front proxies whose X-Remote-* headers are believed. None: nobody's are.
+    # CA of the front proxies whose X-Remote-* headers are believed. Read again when it changes. None: nobody's are.
     requestheader_allowed_names: Sequence[str] = ()
     # Common names a front proxy's certificate may have; empty: any that the CA signed.
     requestheader_username_headers: Sequence[str] = ("X-Remote-User",)

@@ -28,6 +28,7 @@ class FrontProxyAuthenticator:
         clock: Clock,
     ) -> None:
         self._verifier = x509.Verifier(roots, clock)
+        self.trust = self._verifier.trust
         self._allowed = frozenset(allowed_names)
         self._username_headers = tuple(username_headers)
         self._uid_headers = tuple(uid_headers)

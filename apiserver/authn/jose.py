@@ -1,7 +1,8 @@
-"""JSON web tokens as far as service accounts need them: compact JWS with RS256 or ES256/384/512, and key sets.
+"""JSON web tokens: compact JWS, signed with RSA or ECDSA keys, and key sets.
 
-The algorithm is decided by the key, never by the token: a header that names another one ("none", "HS256" with a public
-key as its secret) is refused. Nothing of a token is believed before its signature is checked, except the issuer, which
+Our own keys (service accounts) are each for one algorithm: the key decides, never the token. Keys of other issuers (Foreign)
+verify what their kind can, if the caller allows the algorithm. Either way a header that names another one ("none", "HS256" with
+a public key as its secret) is refused. Nothing of a token is believed before its signature is checked, except the issuer, which
 only decides whether it is looked at.
 """
 
@@ -11,6 +12,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,18 +23,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
-_MAX_TOKEN = 16 * 1024  # characters; real ones have about 1,200
+_MAX_TOKEN = 64 * 1024  # characters; ours have about 1,200, those of other issuers may list hundreds of groups
+_NOT_BASE64 = re.compile(r"[^A-Za-z0-9_-]")
 _CURVES = {
     "secp256r1": ("ES256", "P-256", 32),
     "secp384r1": ("ES384", "P-384", 48),
     "secp521r1": ("ES512", "P-521", 66),
 }
-_HASHES: dict[str, hashes.HashAlgorithm] = {
-    "ES256": hashes.SHA256(),
-    "ES384": hashes.SHA384(),
-    "ES512": hashes.SHA512(),
-    "RS256": hashes.SHA256(),
-}
+_SHA: dict[str, hashes.HashAlgorithm] = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
+_HASHES = {f"{family}{size}": digest for family in ("ES", "RS", "PS") for size, digest in _SHA.items()}
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -51,10 +50,15 @@ def decode(text: str) -> bytes:
     try:
         data = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError, UnicodeEncodeError) as error:
-        raise BadToken("malformed base64") from error
+        raise _illegal(text) from error
     if encode(data) != text:
-        raise BadToken("non-canonical base64")
+        raise _illegal(text)
     return data
+
+
+def _illegal(text: str) -> BadToken:
+    wrong = _NOT_BASE64.search(text)
+    return BadToken(f"illegal base64 data at input byte {wrong.start() if wrong else len(text)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +80,7 @@ class Key:
         return cls(public, kid, _CURVES[public.curve.name][0])
 
     def verify(self, signed: bytes, signature: bytes) -> bool:
-        digest = _HASHES[self.algorithm]
-        try:
-            if isinstance(self.public, rsa.RSAPublicKey):
-                self.public.verify(signature, signed, padding.PKCS1v15(), digest)
-            else:
-                size = _CURVES[self.public.curve.name][2]
-                if len(signature) != 2 * size:
-                    return False
-                r, s = int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big")
-                self.public.verify(encode_dss_signature(r, s), signed, ec.ECDSA(digest))
-        except InvalidSignature:
-            return False
-        return True
+        return check(self.public, self.algorithm, signed, signature)
 
     def jwk(self) -> dict[str, str]:
         """The key as an entry of a JSON web key set."""
@@ -113,6 +105,83 @@ class Key:
             "x": encode(point.x.to_bytes(size, "big")),
             "y": encode(point.y.to_bytes(size, "big")),
         }
+
+
+def check(public: PublicKey, algorithm: str, signed: bytes, signature: bytes) -> bool:
+    """Whether the signature is by that key, with an algorithm that is for keys of its kind."""
+    digest = _HASHES[algorithm]
+    try:
+        if isinstance(public, rsa.RSAPublicKey):
+            if algorithm.startswith("ES"):
+                return False
+            scheme = (
+                padding.PSS(padding.MGF1(digest), padding.PSS.AUTO)
+                if algorithm.startswith("PS")
+                else padding.PKCS1v15()
+            )
+            public.verify(signature, signed, scheme, digest)
+            return True
+        name, _, size = _CURVES[public.curve.name]
+        if name != algorithm or len(signature) != 2 * size:
+            return False
+        r, s = int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big")
+        public.verify(encode_dss_signature(r, s), signed, ec.ECDSA(digest))
+    except InvalidSignature:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A key of another issuer's key set."""
+
+    public: PublicKey
+    kid: str
+
+
+def parse_key_set(document: Any) -> list[Foreign]:
+    """The keys of a JSON web key set that can verify what is allowed here. ValueError when one of them is malformed."""
+    entries = document.get("keys") if isinstance(document, dict) else None
+    if entries is None:
+        entries = []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError("the key set holds no list of keys")
+    keys = []
+    for entry in entries:
+        public = _foreign_key(entry)
+        if public is not None:
+            kid = entry.get("kid") or ""
+            if not isinstance(kid, str):
+                raise ValueError("json: cannot unmarshal number into Go struct field rawJSONWebKey.kid of type string")
+            keys.append(Foreign(public, kid))
+    return keys
+
+
+def _foreign_key(entry: dict[str, Any]) -> PublicKey | None:
+    """None for keys that are no public keys of signatures (secrets, and curves that no allowed algorithm is for)."""
+    kind = entry.get("kty")
+    try:
+        if kind == "RSA":
+            return rsa.RSAPublicNumbers(_number(entry, "e"), _number(entry, "n")).public_key()
+        if kind == "EC":
+            curve = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}.get(
+                str(entry.get("crv"))
+            )
+            if curve is None:
+                raise ValueError(f"go-jose/go-jose: unsupported elliptic curve '{entry.get('crv')}'")
+            return ec.EllipticCurvePublicNumbers(_number(entry, "x"), _number(entry, "y"), curve).public_key()
+    except BadToken as error:
+        raise ValueError(f"illegal base64 data: {error}") from error
+    if kind not in ("oct", "OKP"):
+        raise ValueError(f"go-jose/go-jose: unknown json web key type '{kind or ''}'")
+    return None
+
+
+def _number(entry: dict[str, Any], name: str) -> int:
+    value = entry.get(name)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"go-jose/go-jose: invalid {entry.get('kty')} key, missing {name} value")
+    return int.from_bytes(decode(value.rstrip("=")), "big")
 
 
 def load_public(path: Path) -> list[Key]:
@@ -210,17 +279,44 @@ def peek_issuer(token: str) -> str | None:
     return issuer if isinstance(issuer, str) else None
 
 
-def verify(token: str, keys: Sequence[Key]) -> dict[str, Any]:
-    """The claims of a token signed by one of the keys. Raises BadToken. Times and audiences are the caller's to check."""
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A token taken apart. signed: the bytes that the signature is over; payload: the claims, unverified."""
+
+    algorithm: str
+    kid: str
+    signed: bytes
+    payload: bytes
+    signature: bytes
+    understood: bool  # its header demands nothing that is not known here
+
+    def is_by(self, key: Foreign) -> bool:
+        mine = self.understood and (not self.kid or self.kid == key.kid)
+        return mine and check(key.public, self.algorithm, self.signed, self.signature)
+
+
+def split(token: str) -> Signed:
+    """Raises BadToken."""
     if len(token) > _MAX_TOKEN or token.count(".") != 2:
-        raise BadToken("compact JWS format must have three parts")
+        raise BadToken("go-jose/go-jose: compact JWS format must have three parts")
     signed, _, signature_text = token.rpartition(".")
     header_text, _, payload = signed.partition(".")
-    header, signature = _object(decode(header_text)), decode(signature_text)
-    algorithm, kid = header.get("alg"), header.get("kid")
-    if "crit" in header or header.get("b64", True) is not True:
-        raise BadToken("unsupported header parameters")
-    for key in keys:
-        if key.algorithm == algorithm and (not kid or kid == key.kid) and key.verify(signed.encode("ascii"), signature):
-            return _object(decode(payload))
-    raise BadToken("the signature is not by a known key")
+    header = _object(decode(header_text))
+    algorithm, kid = header.get("alg") or "", header.get("kid") or ""
+    understood = "crit" not in header and header.get("b64", True) is True
+    if not isinstance(algorithm, str) or not isinstance(kid, str):
+        raise BadToken("the header's parameters have wrong types")
+    return Signed(algorithm, kid, signed.encode("ascii"), decode(payload), decode(signature_text), understood)
+
+
+def verify(token: str, keys: Sequence[Key]) -> dict[str, Any]:
+    """The claims of a token signed by one of the keys. Raises BadToken. Times and audiences are the caller's to check."""
+    parts = split(token)
+    kid = parts.kid
+    known = [key for key in keys if key.kid == kid] if kid else keys
+    if not known:
+        raise BadToken("invalid signature, no keys found")
+    for key in known if parts.understood else ():
+        if key.algorithm == parts.algorithm and key.verify(parts.signed, parts.signature):
+            return _object(parts.payload)
+    raise BadToken("go-jose/go-jose: error in cryptographic primitive")

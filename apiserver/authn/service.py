@@ -1,47 +1,56 @@
-"""Puts the authenticators together in the original's order, and answers the review kinds.
+"""Asks the authenticators in the original's order, counts, and answers the review kinds. assembly.py puts it together.
 
-Order: front proxy, client certificate, bearer token (static file, service account, bootstrap), anonymous. The first that
-knows its credentials wins; credentials that were presented and refused by all are 401, never anonymous.
+Order: front proxy, client certificate, bearer token (static file, service account, bootstrap, other issuers, webhook),
+anonymous. The first that knows its credentials wins; credentials that were presented and refused by all are 401, never
+anonymous.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from apimachinery import errors, times
-from apimachinery.clock import Clock, RealClock
+from apimachinery.clock import Clock
 from apiserver.authn import issuer as issuing
 from apiserver.authn import jose
-from apiserver.authn.base import AuthenticationError, Credentials, RequestAuthenticator, Response, TokenAuthenticator
+from apiserver.authn.anonymous import AnonymousAuthenticator
+from apiserver.authn.base import AuthenticationError, Credentials, RequestAuthenticator, Response
 from apiserver.authn.bearer import BearerAuthenticator
-from apiserver.authn.config import Config
 from apiserver.authn.lru import LRU
+from apiserver.authn.metrics import ERROR, FAILURE, AuthenticationMetrics
 from apiserver.authn.user import ANONYMOUS, User
-from apiserver.registry.kind import Ctx, NotifyingReader, Obj
+from apiserver.registry.kind import Ctx, Obj
 
 log = logging.getLogger(__name__)
 
+Work = Callable[[], Coroutine[Any, Any, None]]
 AUTHENTICATED = "system:authenticated"
 UNAUTHENTICATED = "system:unauthenticated"
 
 
 class Authentication:
-    """All ways in. Built by build(); see the package's docstring for what others call."""
+    """All ways in. Built by assembly.build(); see the package's docstring for what others call.
+
+    work: what must run while the server serves, by name. closers: what is to be closed when it ends.
+    """
 
     def __init__(
         self,
         *,
         authenticators: Sequence[RequestAuthenticator],
         bearer: BearerAuthenticator,
-        anonymous: bool,
+        anonymous: AnonymousAuthenticator,
         api_audiences: Sequence[str],
         issuer: issuing.TokenIssuer | None,
         issuer_url: str,
         jwks_uri: str,
         keys: Sequence[jose.Key],
         clock: Clock,
+        metrics: AuthenticationMetrics,
+        work: Mapping[str, Work],
+        closers: Sequence[Callable[[], Awaitable[None]]] = (),
     ) -> None:
         self._authenticators = tuple(authenticators)
         self._bearer = bearer
@@ -52,10 +61,22 @@ class Authentication:
         self._jwks_uri = jwks_uri
         self._keys = tuple(keys)
         self._clock = clock
+        self.metrics = metrics
+        self.work = work
+        self._closers = closers
         self._grouped: LRU[int, tuple[User, User]] = LRU(8192)
+
+    async def close(self) -> None:
+        for close in self._closers:
+            await close()
 
     async def authenticate(self, credentials: Credentials) -> User:
         """The request's user, in system:authenticated. Raises ApiError 401."""
+        return (await self.identify(credentials))[0]
+
+    async def identify(self, credentials: Credentials) -> tuple[User, Response | None]:
+        """As authenticate(), with what the authenticator answered; None for the anonymous user."""
+        begun = self._clock.monotonic()
         problems: list[str] = []
         for authenticator in self._authenticators:
             try:
@@ -64,13 +85,19 @@ class Authentication:
                 problems.append(str(error))
                 continue
             if response is not None:
-                return self._with_groups(response.user)
+                user = self._with_groups(response.user)
+                self.metrics.authenticated(user.name, self._clock.monotonic() - begun)
+                return user, response
         if problems:
             log.warning("Unable to authenticate the request: %s", ", ".join(dict.fromkeys(problems)))
+            self.metrics.refused(ERROR, self._clock.monotonic() - begun)
             raise errors.unauthorized()
-        if not self._anonymous:
+        anonymous = self._anonymous.authenticate(credentials.path)
+        if anonymous is None:
+            self.metrics.refused(FAILURE, self._clock.monotonic() - begun)
             raise errors.unauthorized()
-        return ANONYMOUS
+        self.metrics.authenticated(anonymous.name, self._clock.monotonic() - begun)
+        return anonymous, None
 
     def _with_groups(self, user: User) -> User:
         known = self._grouped.get(id(user))
@@ -153,7 +180,7 @@ def add_group(user: User) -> User:
 
 def user_info(user: User) -> Obj:
     """authentication/v1 UserInfo."""
-    info: Obj = {"username": user.name}
+    info: Obj = {"username": user.name} if user.name else {}
     if user.uid:
         info["uid"] = user.uid
     if user.groups:
@@ -161,80 +188,3 @@ def user_info(user: User) -> Obj:
     if user.extra:
         info["extra"] = {key: list(values) for key, values in sorted(user.extra.items())}
     return info
-
-
-def build(config: Config, reader: NotifyingReader, clock: Clock) -> Authentication:
-    """See apiserver/authn/__init__.py. Certificates go by the machine's own time, as TLS does."""
-    from apiserver.authn import bootstraptokens, frontproxy, serviceaccounts, tokenfile, x509
-
-    issuers = tuple(config.service_account_issuer)
-    audiences = tuple(config.api_audiences) or issuers
-    signer = _signer(config)
-    keys = [key for path in config.service_account_key_file for key in jose.load_public(path)]
-    if signer is not None and all(key.kid != signer.key.kid for key in keys):
-        if config.service_account_key_file:
-            log.warning("the service account signing key is not among the keys that verify tokens; adding it")
-        keys.insert(0, signer.key)
-    tokens: list[TokenAuthenticator] = []
-    if config.token_auth_file is not None:
-        tokens.append(tokenfile.TokenFileAuthenticator(tokenfile.read_csv(config.token_auth_file), audiences))
-    if keys:
-        tokens.append(
-            serviceaccounts.ServiceAccountAuthenticator(
-                issuers=issuers,
-                keys=keys,
-                api_audiences=audiences,
-                lookup=config.service_account_lookup,
-                reader=reader,
-                clock=clock,
-            )
-        )
-    if config.enable_bootstrap_token_auth:
-        tokens.append(bootstraptokens.BootstrapTokenAuthenticator(audiences, reader, clock))
-    authenticators: list[RequestAuthenticator] = []
-    if config.requestheader_client_ca_file is not None:
-        authenticators.append(
-            frontproxy.FrontProxyAuthenticator(
-                x509.load_bundle(config.requestheader_client_ca_file),
-                allowed_names=config.requestheader_allowed_names,
-                username_headers=config.requestheader_username_headers,
-                uid_headers=config.requestheader_uid_headers,
-                group_headers=config.requestheader_group_headers,
-                extra_prefixes=config.requestheader_extra_headers_prefix,
-                clock=RealClock(),
-            )
-        )
-    if config.client_ca_file is not None:
-        authenticators.append(x509.CertificateAuthenticator(x509.load_bundle(config.client_ca_file), RealClock()))
-    bearer = BearerAuthenticator(tokens)
-    authenticators.append(bearer)
-    token_issuer = None
-    if signer is not None:
-        token_issuer = issuing.TokenIssuer(
-            signer,
-            issuer=issuers[0],
-            api_audiences=audiences,
-            max_expiration=config.service_account_max_token_expiration,
-            extend_expiration=config.service_account_extend_token_expiration,
-            reader=reader,
-            clock=clock,
-        )
-    return Authentication(
-        authenticators=authenticators,
-        bearer=bearer,
-        anonymous=config.anonymous_auth,
-        api_audiences=audiences,
-        issuer=token_issuer,
-        issuer_url=issuers[0] if issuers else "",
-        jwks_uri=config.service_account_jwks_uri,
-        keys=keys,
-        clock=clock,
-    )
-
-
-def _signer(config: Config) -> jose.Signer | None:
-    if config.service_account_signing_key_file is None:
-        return None
-    if not config.service_account_issuer:
-        raise ValueError("service-account-issuer is a required flag, --service-account-issuer must be specified")
-    return jose.Signer.load(config.service_account_signing_key_file)

@@ -7,9 +7,6 @@ dies with the write that deletes its service account, pod, secret or node.
 
 from __future__ import annotations
 
-import base64
-import hmac
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,14 +14,14 @@ from typing import Any
 from apimachinery import times
 from apimachinery.clock import Clock
 from apiserver.authn import jose
-from apiserver.authn.base import CREDENTIAL_ID, AuthenticationError, Response
+from apiserver.authn.base import CREDENTIAL_ID, AuthenticationError, Response, quoted
+from apiserver.authn.legacytokens import LegacyTokens
 from apiserver.authn.lru import LRU
+from apiserver.authn.metrics import HIT, MISS, AuthenticationMetrics
 from apiserver.authn.user import User
-from apiserver.registry.kind import NotifyingReader
+from apiserver.registry.kind import NotifyingReader, Writer
 from apiserver.registry.lookup import Lookup
 from apiserver.validation import names
-
-log = logging.getLogger(__name__)
 
 PREFIX = "system:serviceaccount:"
 ALL_GROUP = "system:serviceaccounts"
@@ -57,14 +54,19 @@ def split_username(user: str) -> tuple[str, str] | None:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """An object that a token lives and dies with. gone: the refusal when it is; kind: how a refusal for another uid names it."""
+    """An object that a token lives and dies with. missing: the refusal when there is none; gone: when it has been deleted.
+
+    kind, claim: how a refusal for another uid names the object and the claim.
+    """
 
     plural: str
     namespace: str | None
     name: str
     uid: str
+    missing: str
     gone: str
     kind: str
+    claim: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +80,15 @@ class Claims:
     expires: float | None
     bound: tuple[Bound, ...]
     warn_after: float | None = None
-    legacy_secret: tuple[str, str] | None = None
+    legacy: tuple[tuple[str, str], str] | None = None  # of old: (namespace, account), name of its secret
 
 
 class Liveness:
     """uid and deletion time of objects."""
 
-    def __init__(self, reader: NotifyingReader) -> None:
-        self._lookups = {
-            plural: Lookup(reader, "", plural) for plural in ("serviceaccounts", "pods", "secrets", "nodes")
-        }
+    def __init__(self, reader: NotifyingReader, accounts: Lookup) -> None:
+        self._lookups = {plural: Lookup(reader, "", plural) for plural in ("pods", "secrets", "nodes")}
+        self._lookups["serviceaccounts"] = accounts
 
     async def look(self, bound: Bound) -> tuple[str, float | None]:
         """(uid, deletion time or None); ("", None) when there is no such object."""
@@ -109,15 +110,19 @@ class ServiceAccountAuthenticator:
         api_audiences: Sequence[str],
         lookup: bool,
         reader: NotifyingReader,
+        writer: Writer | None,
         clock: Clock,
+        metrics: AuthenticationMetrics,
     ) -> None:
         self._issuers = frozenset(issuers)
         self._keys = tuple(keys)
         self._api_audiences = tuple(api_audiences)
         self._lookup = lookup
-        self._reader = reader
         self._clock = clock
-        self._liveness = Liveness(reader)
+        self._metrics = metrics
+        accounts = Lookup(reader, "", "serviceaccounts")
+        self._liveness = Liveness(reader, accounts)
+        self._legacy = LegacyTokens(accounts, reader, writer, clock, metrics)
         self._verified: LRU[str, Claims] = LRU(_TOKENS)
 
     async def authenticate_token(self, token: str, audiences: Sequence[str]) -> Response | None:
@@ -126,18 +131,26 @@ class ServiceAccountAuthenticator:
             issuer = jose.peek_issuer(token)
             if issuer is None or (issuer != LEGACY_ISSUER and issuer not in self._issuers):
                 return None
+            self._metrics.cache_requests.add(MISS)
             try:
                 raw = jose.verify(token, self._keys)
             except jose.BadToken as error:
                 raise AuthenticationError(str(error)) from error
             claims = _legacy_claims(raw) if issuer == LEGACY_ISSUER else _claims(raw)
             self._verified.put(token, claims)
+        else:
+            self._metrics.cache_requests.add(HIT)
         good_for = self._check_audience(claims, audiences)
         self._check_times(claims)
-        if claims.legacy_secret is not None:
-            await self._check_secret(token, claims)
-        elif self._lookup:
+        if claims.legacy is not None:
+            self._metrics.legacy_tokens.add()
+            if not self._lookup:
+                return Response(claims.user, good_for)
+            return await self._legacy.check(token, claims.user, *claims.legacy, good_for)
+        if self._lookup:
             await self._check_bound(claims)
+        if claims.warn_after is not None:
+            return self._overdue(claims, good_for)
         return Response(claims.user, good_for)
 
     def _check_audience(self, claims: Claims, audiences: Sequence[str]) -> tuple[str, ...]:
@@ -146,7 +159,7 @@ class ServiceAccountAuthenticator:
         shared = tuple(a for a in wanted if a in mine)
         if not shared and self._api_audiences:
             raise AuthenticationError(
-                f"token audiences {list(mine)} is invalid for the target audiences {list(wanted)}"
+                f"token audiences {quoted(mine)} is invalid for the target audiences {quoted(wanted)}"
             )
         return shared
 
@@ -157,33 +170,28 @@ class ServiceAccountAuthenticator:
         if claims.expires is not None and now - LEEWAY > claims.expires:
             raise AuthenticationError("service account token has expired")
         if claims.issued_at is not None and now + LEEWAY < claims.issued_at:
-            raise AuthenticationError("service account token was issued in the future")
-        if claims.warn_after is not None and now > claims.warn_after:
-            log.info(
-                "stale token used: subject %s, seconds after warning: %d", claims.user.name, now - claims.warn_after
-            )
+            raise AuthenticationError("service account token is issued in the future")
+
+    def _overdue(self, claims: Claims, good_for: tuple[str, ...]) -> Response:
+        """The response for a token that lives longer than it was asked for; used after that, its client never renews it."""
+        late = self._clock.time() - (claims.warn_after or 0)
+        if late <= 0:
+            self._metrics.valid_tokens.add()
+            return Response(claims.user, good_for)
+        self._metrics.stale_tokens.add()
+        text = f"subject: {claims.user.name}, seconds after warning threshold: {int(late)}"
+        return Response(claims.user, good_for, annotations={"authentication.k8s.io/stale-token": text})
 
     async def _check_bound(self, claims: Claims) -> None:
         deleted_before = self._clock.time() - LEEWAY
         for bound in claims.bound:
             uid, deleted = await self._liveness.look(bound)
-            if not uid or (deleted is not None and deleted < deleted_before):
-                raise AuthenticationError(bound.gone)
+            if not uid:
+                raise AuthenticationError(bound.missing)
             if uid != bound.uid:
-                raise AuthenticationError(f"{bound.kind} UID ({uid}) does not match claim ({bound.uid})")
-
-    async def _check_secret(self, token: str, claims: Claims) -> None:
-        """A legacy token must still be what its secret holds."""
-        await self._check_bound(claims)
-        assert claims.legacy_secret is not None
-        secret = await self._reader.get("", "secrets", *claims.legacy_secret)
-        if secret is None or secret["metadata"].get("deletionTimestamp"):
-            raise AuthenticationError("token has been invalidated")
-        held = base64.b64decode((secret.get("data") or {}).get("token") or "")
-        if not hmac.compare_digest(held, token.encode()):
-            raise AuthenticationError("token does not match server's copy")
-        if "kubernetes.io/legacy-token-invalid-since" in (secret["metadata"].get("labels") or {}):
-            raise AuthenticationError("the token in secret has been marked invalid")
+                raise AuthenticationError(f"{bound.kind} UID ({uid}) does not match {bound.claim} ({bound.uid})")
+            if deleted is not None and deleted < deleted_before:
+                raise AuthenticationError(bound.gone)
 
 
 def _number(claims: Mapping[str, Any], name: str) -> float | None:
@@ -233,22 +241,16 @@ def _claims(raw: Mapping[str, Any]) -> Claims:
     name, uid = account
     pod, secret, node = (_reference(private, key) for key in ("pod", "secret", "node"))
     dead = "service account token has been invalidated"
-    bound = [
-        Bound(
-            "serviceaccounts",
-            namespace,
-            name,
-            uid,
-            f"service account {namespace}/{name} has been deleted",
-            "service account",
-        )
-    ]
+    deleted = f"service account {namespace}/{name} has been deleted"
+    missing = f'serviceaccounts "{name}" not found'
+    bound = [Bound("serviceaccounts", namespace, name, uid, missing, deleted, "service account", "claim")]
+    reference = "service account {} ref claim"
     if secret is not None:
-        bound.append(Bound("secrets", namespace, *secret, dead, "secret"))
+        bound.append(Bound("secrets", namespace, *secret, dead, dead, "secret", reference.format("secret")))
     if pod is not None:
-        bound.append(Bound("pods", namespace, *pod, dead, "pod"))
+        bound.append(Bound("pods", namespace, *pod, dead, dead, "pod", reference.format("pod")))
     elif node is not None:
-        bound.append(Bound("nodes", None, *node, dead, "node"))
+        bound.append(Bound("nodes", None, *node, dead, dead, "node", reference.format("node")))
     extra: dict[str, tuple[str, ...]] = {}
     if pod is not None and all(pod):
         extra[POD_NAME], extra[POD_UID] = (pod[0],), (pod[1],)
@@ -272,19 +274,26 @@ def _claims(raw: Mapping[str, Any]) -> Claims:
 def _legacy_claims(raw: Mapping[str, Any]) -> Claims:
     """The claims of a token from a secret of type kubernetes.io/service-account-token."""
     base = "kubernetes.io/serviceaccount"
-    namespace, secret = _text(raw, f"{base}/namespace"), _text(raw, f"{base}/secret.name")
-    name, uid = _text(raw, f"{base}/service-account.name"), _text(raw, f"{base}/service-account.uid")
-    if not namespace or not secret or not name or not uid:
-        raise AuthenticationError("claims of the legacy token are incomplete")
-    if _text(raw, "sub") != username(namespace, name):
+    names = {
+        "sub": "sub",
+        "namespace": f"{base}/namespace",
+        "secretName": f"{base}/secret.name",
+        "serviceAccountName": f"{base}/service-account.name",
+        "serviceAccountUID": f"{base}/service-account.uid",
+    }
+    found = {name: _text(raw, claim) for name, claim in names.items()}
+    for name, value in found.items():
+        if not value:
+            raise AuthenticationError(f"{name} claim is missing")
+    subject, namespace, secret, name, uid = found.values()
+    if split_username(subject) != (namespace, name):
         raise AuthenticationError("sub claim is invalid")
-    gone = f"service account {namespace}/{name} has been deleted"
     return Claims(
         User(username(namespace, name), uid, group_names(namespace)),
         _audiences(raw),
         None,
         _number(raw, "nbf"),
         _number(raw, "exp"),
-        (Bound("serviceaccounts", namespace, name, uid, gone, "service account"),),
-        legacy_secret=(namespace, secret),
+        (),
+        legacy=((namespace, name), secret),
     )

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from apiserver.authn.base import Response
+from apiserver.authn.metrics import HIT, AuthenticationMetrics
 from apiserver.authn.user import User
 
 log = logging.getLogger(__name__)
@@ -47,10 +48,11 @@ def read_csv(path: Path) -> dict[str, User]:
 class TokenFileAuthenticator:
     """Users by static token. Good for the API server's own audiences only."""
 
-    def __init__(self, users: dict[str, User], api_audiences: Sequence[str]) -> None:
+    def __init__(self, users: dict[str, User], api_audiences: Sequence[str], metrics: AuthenticationMetrics) -> None:
         self._key = secrets.token_bytes(32)
         self._users = {self._digest(token): user for token, user in users.items()}
         self._audiences = tuple(api_audiences)
+        self._metrics = metrics
         self._usual = {digest: Response(user, self._audiences) for digest, user in self._users.items()}
 
     def _digest(self, token: str) -> bytes:
@@ -58,6 +60,8 @@ class TokenFileAuthenticator:
 
     async def authenticate_token(self, token: str, audiences: Sequence[str]) -> Response | None:
         response = self._usual.get(self._digest(token))
+        if response is not None:
+            self._metrics.cache_requests.add(HIT)
         if response is None or not audiences or not self._audiences:
             return response
         shared = tuple(a for a in audiences if a in self._audiences)

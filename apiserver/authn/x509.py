@@ -39,10 +39,14 @@ _CACHE = 4096  # chains; one is a few KB
 def load_bundle(path: Path) -> list[x509.Certificate]:
     """The certificates of a PEM file; ValueError when there are none."""
     try:
-        certificates = x509.load_pem_x509_certificates(path.read_bytes())
+        return parse_bundle(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ValueError(f"unable to load client CA file {str(path)!r}: {error}") from error
-    return certificates
+
+
+def parse_bundle(pem: bytes) -> list[x509.Certificate]:
+    """The certificates in PEM; ValueError when there are none."""
+    return x509.load_pem_x509_certificates(pem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,11 @@ class Verifier:
         self._roots = list(roots)
         self._clock = clock
         self._cache: LRU[bytes, Verified] = LRU(_CACHE)
+
+    def trust(self, roots: Sequence[x509.Certificate]) -> None:
+        """Other CAs from now on; chains to the old ones are forgotten."""
+        self._roots = list(roots)
+        self._cache.clear()
 
     def verify(self, leaf: bytes, intermediates: Callable[[], Sequence[bytes]]) -> Verified:
         """The chain, valid now. Raises AuthenticationError with what is wrong.
@@ -188,6 +197,7 @@ class CertificateAuthenticator:
 
     def __init__(self, roots: Sequence[x509.Certificate], clock: Clock) -> None:
         self._verifier = Verifier(roots, clock)
+        self.trust = self._verifier.trust
         self._users: LRU[bytes, Response] = LRU(_CACHE)
 
     async def authenticate(self, credentials: Credentials) -> Response | None:

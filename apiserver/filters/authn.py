@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from apimachinery.errors import ApiError
+from apiserver.authn import bearer
 from apiserver.authn.base import Credentials
 from serving import tls
 
@@ -24,14 +25,29 @@ class AuthenticationFilter:
         self._audit = audit
 
     async def __call__(self, request: Request, proceed: Proceed) -> Reply:
-        credentials = Credentials(request.headers, request.peer_certificate(), lambda: _intermediates(request))
+        credentials = Credentials(
+            request.headers, request.peer_certificate(), lambda: _intermediates(request), request.info.path
+        )
         try:
-            request.user = request.authenticated = await self._authentication.authenticate(credentials)
+            user, response = await self._authentication.identify(credentials)
+            request.user = request.authenticated = user
+            if response is None:
+                _warn(request)
+            elif response.annotations or response.warnings:
+                request.annotations.update(response.annotations or {})
+                request.warnings.extend(response.warnings)
         except ApiError:
+            _warn(request)
             if self._audit is not None:
                 await self._audit.unauthenticated(request)
             raise
         return await proceed(request)
+
+
+def _warn(request: Request) -> None:
+    """Tell a client without identity why its token was not seen, if that is easily said."""
+    if bearer.has_extra_space(request.headers):
+        request.warnings.append(bearer.EXTRA_SPACE)
 
 
 def _intermediates(request: Request) -> Sequence[bytes]:

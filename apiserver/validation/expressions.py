@@ -89,6 +89,7 @@ class Structs:
         raise EvalError(f"unknown type: {type_name}")
 
 
+USER_TYPES = Structs({"kubernetes.UserInfo": _STRUCTS["UserInfo"]})  # what authentication's rules over users see
 _REQUEST_TYPES = Structs({f"kubernetes.{name}": fields for name, fields in _STRUCTS.items()})
 _LIBRARY_TYPES = NamedTypes(
     *(named(name) for name in ("Authorizer", "PathCheck", "GroupCheck", "ResourceCheck", "Decision"))
