@@ -71,11 +71,14 @@ class Kubelets:
         if self._session is not None:
             await self._session.close()
 
-    async def locate(self, node_name: str) -> Location:
-        """The node's preferred address and port; 404 without such a node, 500 without an address."""
+    async def locate(self, node_name: str, *, asked: str = "nodes") -> Location:
+        """The node's preferred address and port; 404 without such a node, 500 without an address.
+
+        asked: the resource of the request, which the original's answer names instead of the node's.
+        """
         node = await self._reader.get("", "nodes", None, node_name)
         if node is None:
-            raise errors.not_found("", "nodes", node_name)
+            raise errors.not_found("", asked, node_name)
         return Location(self._address(node), _port(node))
 
     def _address(self, node: Obj) -> str:

@@ -65,6 +65,9 @@ class Field:
         return self.go.startswith("*")
 
 
+_EMPTY = {"s": "", "i32": 0, "i64": 0, "b": False}
+
+
 class TypeInfo:
     """The type of a value.
 
@@ -140,7 +143,10 @@ class TypeInfo:
         if element is None or element.kind != "struct":
             return None
         found = element.fields.get(key)
-        return found.default if found is not None else None
+        if found is None or found.default is not None:
+            return found.default if found is not None else None
+        # A field that is always written has its type's empty value as its published default.
+        return None if found.omitempty or found.pointer else _EMPTY.get(found.type.code)
 
     @property
     def short_name(self) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from apimachinery import errors
 from apimachinery.gvk import api_version, split_api_version
 from apiserver.admission.base import Attributes
+from apiserver.kinds.core.binding import BINDING
 from apiserver.registry.kind import Kind, Obj
 
 _OPTIONS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
@@ -43,16 +46,31 @@ def options(a: Attributes) -> Obj | None:
     return {"kind": kind, "apiVersion": "meta.k8s.io/v1", **a.operation_options}
 
 
-def decoded(kind: Kind | None, version: str, obj: Any) -> Obj:
-    """The patched object as decoding and defaulting leave it: unknown fields gone, types checked."""
+def kind_in(a: Attributes, obj: Obj) -> Kind | None:
+    """The kind of the request's object: not that of its resource where a subresource has a body of its own."""
+    name = str(obj.get("kind") or "")
+    if a.kind is not None and name == a.kind.kind:
+        return a.kind
+    group, version = split_api_version(obj.get("apiVersion") or "")
+    found: Kind | None = BINDING if (group, name) == ("", "Binding") else a.services["resource-of-kind"](group, name)
+    return found if found is not None and version in found.versions else None
+
+
+def decoded(kind: Kind | None, version: str, obj: Any, *, strict: bool = False) -> Obj:
+    """The patched object as decoding and defaulting leave it: unknown fields gone (refused by strict), types checked."""
     from openapi import codec
 
     if not isinstance(obj, dict):
         raise errors.internal_error("the patched object is no object")
     if kind is None:
         return obj
+    info = kind.type_info(version)
     try:
-        known, _ = kind.type_info(version).decode(obj)
+        known, _ = info.decode(obj)
+        if strict and known != obj:
+            _, problems = codec.decode(info, codec.Parsed(obj, orjson.dumps(obj)))
+            if problems:
+                raise errors.internal_error(codec.strict_text(problems))
     except codec.DecodeError as error:
         raise errors.internal_error(str(error)) from error
     typed = {"kind": kind.kind, "apiVersion": kind.api_version(version), **known}

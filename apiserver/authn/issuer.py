@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from apimachinery import errors, field, times
@@ -18,6 +18,7 @@ from apiserver.authn import jose
 from apiserver.authn.serviceaccounts import username
 from apiserver.registry.kind import Obj, Reader
 
+GROUP = "authentication.k8s.io"
 WARN_ONLY_SECONDS = 60 * 60 + 7  # what ServiceAccount admission asks for: recognised here, and extended
 EXTENSION_SECONDS = 24 * 365 * 60 * 60
 DEFAULT_SECONDS = 60 * 60
@@ -51,22 +52,42 @@ class TokenIssuer:
     def key(self) -> jose.Key:
         return self._signer.key
 
-    async def token_request(self, namespace: str, name: str, request: Obj, warnings: list[str]) -> Obj:
+    async def token_request(
+        self,
+        namespace: str,
+        name: str,
+        request: Obj,
+        *,
+        warnings: list[str],
+        annotations: dict[str, str] | None = None,
+        validate: Callable[[], Awaitable[None]] | None = None,
+    ) -> Obj:
         """The TokenRequest with its status, for a POST to serviceaccounts/<name>/token.
 
-        ApiError: 404 (account or bound object), 400, 409 (uid of the bound object), 422. Texts are appended to warnings.
+        validate: admission's second half, asked before anything is bound. Texts are appended to warnings, and which token it is
+        to the audit annotations. ApiError: 404 (account or bound object), 400, 409 (uid of the account or bound object), 422.
         """
         request = _checked_names(request, namespace, name)
         account = await self._get("serviceaccounts", namespace, name)
+        meta, uid = request["metadata"], account["metadata"].get("uid", "")
+        if meta.get("uid") and meta["uid"] != uid:
+            raise errors.conflict(
+                GROUP,
+                "TokenRequest",
+                name,
+                f"the UID in the token request ({meta['uid']}) does not match the UID of the service account ({uid})",
+            )
         spec = request.setdefault("spec", {})
         if not spec.get("audiences"):
             spec["audiences"] = list(self._api_audiences)
         if spec.get("expirationSeconds") is None:
             spec["expirationSeconds"] = DEFAULT_SECONDS
-        _validate(spec)
         now = self._clock.time()
-        meta = request["metadata"]
-        meta.update(name=name, namespace=namespace, creationTimestamp=times.format_time(now))
+        meta.update(name=name, namespace=namespace, uid=uid, creationTimestamp=times.format_time(now))
+        request.pop("status", None)
+        _validate(spec)
+        if validate is not None:
+            await validate()
         bound = await self._bound(namespace, name, spec.get("boundObjectRef"))
         if self._max > 0 and spec["expirationSeconds"] > self._max:
             warnings.append(
@@ -78,11 +99,14 @@ class TokenIssuer:
             warn_after, lifetime = lifetime, EXTENSION_SECONDS
             if self._max > 0:
                 lifetime = min(lifetime, self._max)
-        token = self._sign(account, bound, spec["audiences"], now, lifetime, warn_after)
+        identity = str(uuid.uuid4())
+        token = self._sign(account, bound, spec["audiences"], now, lifetime, warn_after, identity)
         request["status"] = {
             "token": token,
             "expirationTimestamp": times.format_time(now + spec["expirationSeconds"]),
         }
+        if annotations is not None:
+            annotations["authentication.kubernetes.io/issued-credential-id"] = f"JTI={identity}"
         return request
 
     def _for_api(self, audiences: Sequence[str]) -> bool:
@@ -96,7 +120,7 @@ class TokenIssuer:
 
     async def _bound(self, namespace: str, account: str, ref: Obj | None) -> dict[str, dict[str, str]]:
         """The private claims that name what a token is bound to."""
-        if not ref:
+        if ref is None:
             return {}
         group, version = split_api_version(ref.get("apiVersion") or "")
         kind, name = ref.get("kind") or "", ref.get("name") or ""
@@ -135,6 +159,7 @@ class TokenIssuer:
         now: float,
         lifetime: int,
         warn_after: int,
+        identity: str,
     ) -> str:
         issued = math.floor(now)
         namespace = account["metadata"]["namespace"]
@@ -151,7 +176,7 @@ class TokenIssuer:
                 "exp": issued + lifetime,
                 "iat": issued,
                 "iss": self._issuer,
-                "jti": str(uuid.uuid4()),
+                "jti": identity,
                 "kubernetes.io": private,
                 "nbf": issued,
                 "sub": username(namespace, account["metadata"]["name"]),
@@ -174,7 +199,7 @@ def _checked_names(request: Obj, namespace: str, name: str) -> Obj:
         text = "must match the service account namespace if specified"
         problems.append(field.invalid("metadata.namespace", meta["namespace"], text))
     if problems:
-        raise errors.invalid("authentication.k8s.io", "TokenRequest", name, problems)
+        raise errors.invalid(GROUP, "TokenRequest", name, problems)
     return request
 
 
@@ -186,7 +211,7 @@ def _validate(spec: Obj) -> None:
     elif seconds > MAX_SECONDS:
         problem = field.invalid(path, seconds, "may not specify a duration larger than 2^32 seconds")
     if problem:
-        raise errors.invalid("authentication.k8s.io", "TokenRequest", "", [problem])
+        raise errors.invalid(GROUP, "TokenRequest", "", [problem])
 
 
 def jwks(keys: Sequence[jose.Key]) -> Obj:

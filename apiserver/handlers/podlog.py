@@ -35,7 +35,7 @@ async def log(scope: Scope, request: Request) -> Reply:
     if not node:
         return Reply(204, b"", "")
     kubelets = podtarget.kubelets(scope)
-    location = await kubelets.locate(node)
+    location = await kubelets.locate(node, asked="pods")
     namespace, name = request.info.namespace, request.info.name
     target = f"/containerLogs/{quote(namespace)}/{quote(name)}/{quote(container)}"
     url = location.url(target + ("?" + urlencode(values) if values else ""))

@@ -37,6 +37,7 @@ _HOP_HEADERS = frozenset(
 )
 _IDENTITY_PREFIXES = ("impersonate-", "x-remote-")
 _UPGRADED = 101
+_STREAMS = ("stdin", "stdout", "stderr", "tty")
 
 
 async def execute(scope: Scope, request: Request) -> Reply:
@@ -52,14 +53,18 @@ async def attach(scope: Scope, request: Request) -> Reply:
 
 async def _remote_command(scope: Scope, request: Request, verb: str, kind: str, command: Sequence[str]) -> Reply:
     await _may_create(scope, request)
-    flags = {name: _flag(request, name, name in ("stdout", "stderr")) for name in ("stdin", "stdout", "stderr", "tty")}
-    opts: Obj = {"kind": kind, "apiVersion": "v1", **flags, "container": request.param("container")}
+    wanted = {name: _flag(request, name, name in ("stdout", "stderr")) for name in _STREAMS}
+    opts: Obj = {"kind": kind, "apiVersion": "v1", **{name: True for name, on in wanted.items() if on}}
+    if request.param("container"):
+        opts["container"] = request.param("container")
     if verb == "exec":
-        opts["command"] = list(command)
-    await podtarget.admit(scope, request, opts)
+        opts["command"] = list(command) or None
+    opts = await podtarget.admit(scope, request, opts)
+    flags = {name: bool(opts.get(name)) for name in _STREAMS}
+    command = opts.get("command") or ()
     pod = await podtarget.pod_of(scope, request)
-    container = podtarget.container_of(pod, request.param("container"))
-    location = await podtarget.kubelets(scope).locate(podtarget.assigned_node(pod))
+    container = podtarget.container_of(pod, opts.get("container") or "")
+    location = await podtarget.kubelets(scope).locate(podtarget.assigned_node(pod), asked="pods")
     _check_upgrade(request)
     names = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
     query = [(names[name], "1") for name, on in flags.items() if on] + [("command", part) for part in command]
@@ -75,9 +80,10 @@ async def portforward(scope: Scope, request: Request) -> Reply:
     """portforward: connections to a pod's ports."""
     await _may_create(scope, request)
     ports = [query_options.parse_int(port) for text in request.query.get("ports") or () for port in text.split(",")]
-    await podtarget.admit(scope, request, {"kind": "PodPortForwardOptions", "apiVersion": "v1", "ports": ports})
+    opts: Obj = {"kind": "PodPortForwardOptions", "apiVersion": "v1", **({"ports": ports} if ports else {})}
+    ports = (await podtarget.admit(scope, request, opts)).get("ports") or []
     pod = await podtarget.pod_of(scope, request)
-    location = await podtarget.kubelets(scope).locate(podtarget.assigned_node(pod))
+    location = await podtarget.kubelets(scope).locate(podtarget.assigned_node(pod), asked="pods")
     _check_upgrade(request)
     target = f"/portForward/{quote(request.info.namespace)}/{quote(request.info.name)}"
     if ports:

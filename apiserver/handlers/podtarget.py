@@ -62,8 +62,8 @@ def container_of(pod: Obj, wanted: str) -> str:
     return wanted
 
 
-async def admit(scope: Scope, request: Request, options: Obj) -> None:
-    """Run admission on the connection; what a plugin refuses raises its error."""
+async def admit(scope: Scope, request: Request, options: Obj) -> Obj:
+    """The connection's options after admission; what a plugin refuses raises its error."""
     info, environment = request.info, scope.store.environment
     attributes = Attributes(
         operation="CONNECT",
@@ -85,3 +85,4 @@ async def admit(scope: Scope, request: Request, options: Obj) -> None:
     )
     await environment.admission.admit(attributes)
     await environment.admission.validate(attributes)
+    return attributes.obj or options

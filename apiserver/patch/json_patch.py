@@ -7,12 +7,16 @@ fails gives one and the same 422.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
 
 from apimachinery import errors
 from apimachinery.errors import ApiError
+from apimachinery.field import go_quote
 from openapi import codec, compile
 from openapi.codec import Parsed
 from openapi.schemas import Field, TypeInfo
@@ -22,6 +26,8 @@ MAX_SHIFTED_ITEMS = 100_000_000  # of lists, by all insertions and removals of o
 MAX_COPIED_BYTES = 3 << 20  # what all copy operations of one patch may add together
 REJECTED = "the server rejected our request due to an error in our request"
 _TOO_DEEP = "the JSON patch makes an object that exceeds max depth"
+_INDEX = re.compile(r"[+-]?[0-9]+")
+_FAR = 1 << 63
 _ANY = TypeInfo("any", code="J")
 _STRING = TypeInfo("scalar", code="s")
 _OPERATION = TypeInfo(
@@ -37,8 +43,19 @@ _OPERATION = TypeInfo(
 _OPERATIONS = TypeInfo("list", elem=_OPERATION, list_type="atomic", atomic=True)
 
 
-class _Failed(Exception):
-    """An operation cannot be applied; why does not show in the answer."""
+_MISSING = "missing value"
+_INVALID_INDEX = "invalid index referenced"
+
+
+class OperationFailed(Exception):
+    """An operation cannot be applied; the text is the library's. tested: it is a test that found another value.
+
+    Clients that patch are not told why; those whose patch comes from a webhook or a policy are.
+    """
+
+    def __init__(self, text: str, *, tested: bool = False) -> None:
+        super().__init__(text)
+        self.tested = tested
 
 
 def check(patch: Parsed) -> list[str]:
@@ -66,13 +83,19 @@ def apply(doc: Any, patch: Parsed, touched: set[int] | None = None) -> Any:
     operations = patch.obj if patch.obj is not None else []
     if not isinstance(operations, list) or not all(isinstance(operation, dict) for operation in operations):
         raise errors.bad_request("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
+    try:
+        return applied(doc, operations, touched)
+    except OperationFailed:
+        raise ApiError(422, "Invalid", REJECTED, details={}) from None
+
+
+def applied(doc: Any, operations: list[dict[str, Any]], touched: set[int] | None = None) -> Any:
+    """As apply, of operations in place of a patch as sent; OperationFailed tells what cannot be done."""
     _bound(operations)
     run = _Run(doc, set() if touched is None else touched)
     try:
         for operation in operations:
             run.apply(operation)
-    except _Failed:
-        raise ApiError(422, "Invalid", REJECTED, details={}) from None
     except (RecursionError, orjson.JSONEncodeError):
         raise errors.bad_request(_TOO_DEEP) from None
     if codec.encoded(run.doc) is None:
@@ -104,6 +127,8 @@ class _Run:
         self.shifted = 0
 
     def apply(self, operation: dict[str, Any]) -> None:
+        op = operation.get("op")
+        op = op if isinstance(op, str) else "unknown"
         method = {
             "add": self.add,
             "remove": self.remove,
@@ -111,39 +136,55 @@ class _Run:
             "move": self.move,
             "test": self.test,
             "copy": self.copy,
-        }.get(operation["op"] if isinstance(operation.get("op"), str) else "")
+        }.get(op)
         if method is None:
-            raise _Failed
+            raise OperationFailed(f"Unexpected kind: {op}")
         method(operation)
 
-    def find(self, operation: dict[str, Any], member: str = "path") -> tuple[Any, str]:
-        """The container that the pointer names a member of, and the member's key."""
-        pointer = operation.get(member)
-        if not isinstance(pointer, str):
-            raise _Failed
+    def find(self, pointer: str) -> tuple[Any, str]:
+        """The container that the pointer names a member of, None when there is none, and the member's key."""
         parts = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")]
         if len(parts) < 2:
-            raise _Failed
+            return None, ""
         container = self.doc
         for part in parts[1:-1]:
-            container = _get(container, part)
+            try:
+                container = _get(container, part)
+            except OperationFailed:
+                return None, ""
             if not isinstance(container, dict | list):
-                raise _Failed
+                return None, ""
             self.touched.add(id(container))
         return container, parts[-1]
 
     def add(self, operation: dict[str, Any]) -> None:
-        container, key = self.find(operation)
-        self.put(container, key, _fresh(operation.get("value")))
+        path = _path(operation, "add", brief=True)
+        container, key = self.find(path)
+        if container is None:
+            raise OperationFailed(f'add operation does not apply: doc is missing path: "{path}": {_MISSING}')
+        with _told(f"error in add for path: '{path}'"):
+            self.put(container, key, _fresh(operation.get("value")))
 
     def remove(self, operation: dict[str, Any]) -> None:
-        self.take(*self.find(operation))
+        path = _path(operation, "remove", brief=True)
+        container, key = self.find(path)
+        if container is None:
+            raise OperationFailed(f'remove operation does not apply: doc is missing path: "{path}": {_MISSING}')
+        with _told(f"error in remove for path: '{path}'"):
+            self.take(container, key)
 
     def replace(self, operation: dict[str, Any]) -> None:
-        if operation.get("path") == "":
+        path = _path(operation, "replace")
+        if path == "":
             return self.replace_all(operation)
-        container, key = self.find(operation)
-        _get(container, key)
+        container, key = self.find(path)
+        if container is None:
+            raise OperationFailed(f"replace operation does not apply: doc is missing path: {path}: {_MISSING}")
+        try:
+            _get(container, key)
+        except OperationFailed:
+            text = f"replace operation does not apply: doc is missing key: {path}: {_MISSING}"
+            raise OperationFailed(text) from None
         value = _fresh(operation.get("value"))
         if isinstance(container, dict):
             container[key] = value
@@ -153,27 +194,48 @@ class _Run:
     def replace_all(self, operation: dict[str, Any]) -> None:
         """The whole document; a scalar in its place counts as no operation."""
         if "value" not in operation:
-            raise _Failed
+            raise OperationFailed("replace operation value must be object or array: %!w(<nil>)")
         value = operation["value"]
         if isinstance(value, dict | list):
             self.doc = _fresh(value)
             self.touched.add(id(self.doc))
 
     def move(self, operation: dict[str, Any]) -> None:
-        source, source_key = self.find(operation, "from")
-        value = _get(source, source_key)
-        self.take(source, source_key)
-        container, key = self.find(operation)
-        self.put(container, key, value)
+        source = _from(operation, "move")
+        container, key = self.find(source)
+        if container is None:
+            raise OperationFailed(f"move operation does not apply: doc is missing from path: {source}: {_MISSING}")
+        with _told(f"error in move for path: '{key}'"):
+            value = _get(container, key)
+            self.take(container, key)
+        path = _path(operation, "move")
+        container, key = self.find(path)
+        if container is None:
+            text = f"move operation does not apply: doc is missing destination path: {path}: {_MISSING}"
+            raise OperationFailed(text)
+        with _told(f"error in move for path: '{path}'"):
+            self.put(container, key, value)
 
     def copy(self, operation: dict[str, Any]) -> None:
-        source, source_key = self.find(operation, "from")
-        value = _get(source, source_key)
-        container, key = self.find(operation)
+        source = _from(operation, "copy")
+        container, key = self.find(source)
+        if container is None:
+            raise OperationFailed(f"copy operation does not apply: doc is missing from path: {source}: {_MISSING}")
+        with _told(f"error in copy for from: '{source}'"):
+            value = _get(container, key)
+        path = _path(operation, "copy", brief=True)
+        container, key = self.find(path)
+        if container is None:
+            text = f"copy operation does not apply: doc is missing destination path: {path}: {_MISSING}"
+            raise OperationFailed(text)
         self.copied += len(orjson.dumps(value))
         if self.copied > MAX_COPIED_BYTES:
-            raise _Failed
-        self.put(container, key, _fresh(value))
+            raise OperationFailed(
+                f"Unable to complete the copy, the accumulated size increase of copy is {self.copied}, "
+                f"exceeding the limit {MAX_COPIED_BYTES}"
+            )
+        with _told("error while adding value during copy"):
+            self.put(container, key, _fresh(value))
 
     def put(self, container: Any, key: str, value: Any) -> None:
         if isinstance(container, dict):
@@ -181,14 +243,15 @@ class _Run:
         elif key == "-":
             container.append(value)
         else:
-            position = _position(key, len(container) + 1)
+            with _told(f"value was not a proper array index: '{key}'", unless=_INVALID_INDEX):
+                position = _position(key, len(container) + 1)
             self.shift(len(container) - position)
             container.insert(position, value)
 
     def take(self, container: Any, key: str) -> None:
         if isinstance(container, dict):
             if key not in container:
-                raise _Failed
+                raise OperationFailed(f"Unable to remove nonexistent key: {key}: {_MISSING}")
             del container[key]
         else:
             position = _position(key, len(container))
@@ -201,13 +264,53 @@ class _Run:
             raise errors.too_large("The operations of the JSON patch move too many list items")
 
     def test(self, operation: dict[str, Any]) -> None:
-        if operation.get("path") == "":
-            if not equal(self.doc, operation.get("value")):
-                raise _Failed
-            return
-        container, key = self.find(operation)
-        if not equal(_get(container, key), operation.get("value")):
-            raise _Failed
+        path = _path(operation, "test")
+        found = self.doc
+        if path:
+            container, key = self.find(path)
+            if container is None:
+                raise OperationFailed(f"test operation does not apply: is missing path: {path}: {_MISSING}")
+            with _told(f"error in test for path: '{path}'"):
+                found = _get(container, key)
+        if not equal(found, operation.get("value")):
+            raise OperationFailed(f"testing value {path} failed: test failed", tested=True)
+
+
+@contextmanager
+def _told(what: str, *, unless: str = "") -> Iterator[None]:
+    """Says what was being done when an operation failed. unless: an ending of texts that stay as they are."""
+    try:
+        yield
+    except OperationFailed as error:
+        if unless and str(error).endswith(unless):
+            raise
+        raise OperationFailed(f"{what}: {error}") from None
+
+
+def _path(operation: dict[str, Any], op: str, *, brief: bool = False) -> str:
+    """brief: what is wrong with the path is told as if it was missing."""
+    pointer, problem = _pointer(operation, "path", "operation missing path field: " + _MISSING)
+    if problem:
+        raise OperationFailed(f"{op} operation failed to decode path: {_MISSING if brief else problem}")
+    return pointer
+
+
+def _from(operation: dict[str, Any], op: str) -> str:
+    pointer, problem = _pointer(operation, "from", "operation, missing from field: " + _MISSING)
+    if problem:
+        raise OperationFailed(f"{op} operation failed to decode from: {problem}")
+    return pointer
+
+
+def _pointer(operation: dict[str, Any], member: str, absent: str) -> tuple[str, str]:
+    """A member that should be a text, or what is wrong with it."""
+    found = operation.get(member)
+    if isinstance(found, str):
+        return found, ""
+    if found is None:
+        return "", absent
+    kind = {dict: "object", list: "array", bool: "bool"}.get(type(found), "number")
+    return "", f"json: cannot unmarshal {kind} into Go value of type string"
 
 
 def _fresh(value: Any) -> Any:
@@ -216,17 +319,14 @@ def _fresh(value: Any) -> Any:
 
 
 def _position(key: str, length: int) -> int:
-    try:
-        position = int(key)
-    except ValueError:
-        raise _Failed from None
-    if not key.lstrip("+-").isascii() or "_" in key or key != key.strip():
-        raise _Failed
-    if position < 0:
-        position += length
-    if not 0 <= position < length:
-        raise _Failed
-    return position
+    if not _INDEX.fullmatch(key):
+        raise OperationFailed(f"strconv.Atoi: parsing {go_quote(key)}: invalid syntax")
+    position = int(key) if len(key) < 25 else _FAR
+    if not -_FAR <= position < _FAR:
+        raise OperationFailed(f"strconv.Atoi: parsing {go_quote(key)}: value out of range")
+    if not -length <= position < length:
+        raise OperationFailed(f"Unable to access invalid index: {position}: {_INVALID_INDEX}")
+    return position + length if position < 0 else position
 
 
 def _get(container: Any, key: str) -> Any:

@@ -13,12 +13,13 @@ import orjson
 from apimachinery import errors
 from apimachinery.cel.errors import EvalError
 from apimachinery.errors import ApiError
+from apimachinery.gvk import split_api_version
 from apiserver.admission.base import Attributes, Env, Operation, forbidden
 from apiserver.admission.policies import conditions, definitions, patching
 from apiserver.admission.policies.definitions import Definitions, Invocation, Policy, Problem
 from apiserver.admission.policies.evaluation import Decisions, Evaluation
 from apiserver.admission.policies.patching import PatchFailed
-from apiserver.admission.versions import decoded, stored_version
+from apiserver.admission.versions import decoded, kind_in, stored_version
 from apiserver.registry.conversion import running
 from apiserver.registry.kind import Obj
 from apiserver.validation import expressions
@@ -147,17 +148,14 @@ async def _mutate(a: Attributes, evaluation: Evaluation, mutation: Mutation) -> 
     version, live = evaluation.seen.version, evaluation.seen.obj
     assert live is not None
     made = await patching.evaluate(mutation.expression, evaluation)
-    known = a.kind if a.kind is not None and live.get("kind") == a.kind.kind else None
+    known = kind_in(a, live)
+    if known is not a.kind:
+        version = split_api_version(live.get("apiVersion") or "")[1]
     if mutation.apply:
-        if known is None:
-            raise errors.service_unavailable(
-                f"Resource kind {live.get('apiVersion')}, Kind={live.get('kind')} not found. There can be a delay "
-                "between when CustomResourceDefinitions are created and when they are available."
-            )
-        out = patching.merged(made, live, known.type_info(version))
+        out = patching.merged(made, live, known.type_info(version) if known is not None else None)
     else:
         out = patching.patched(made, live)
-    out = decoded(known, version, out)
+    out = decoded(known, version, out, strict=not mutation.apply)
 
     async def back() -> Obj:
         return stored_version(a, version, out)

@@ -9,10 +9,10 @@ import orjson
 from apimachinery.cel import values
 from apimachinery.cel.mutation import Made
 from apimachinery.errors import ApiError
+from apimachinery.gvk import split_api_version
 from apiserver.admission.policies.evaluation import BUDGET, Evaluation, OutOfBudget
 from apiserver.registry.kind import Obj
 from apiserver.validation.expressions import Expression
-from openapi import codec
 from openapi.schemas import TypeInfo
 
 
@@ -33,11 +33,16 @@ async def evaluate(expression: Expression, evaluation: Evaluation) -> Any:
 # -- ApplyConfiguration
 
 
-def merged(made: Made, live: Obj, info: TypeInfo) -> Obj:
-    """The object with the made one laid over it."""
+def merged(made: Made, live: Obj, info: TypeInfo | None) -> Obj:
+    """The object with the made one laid over it. info: None where no resource of its version has its type."""
     from apiserver.patch import typed
 
     _check_names(made)
+    if info is None:
+        group, version = split_api_version(live.get("apiVersion") or "")
+        kind = f"{group}/{version}, Kind={live.get('kind')}"
+        text = f"failed to convert patch object to typed object: no corresponding type for {kind}"
+        raise PatchFailed(f"error applying patch: {text}")
     patch = {**made.raw(), **{key: live[key] for key in ("apiVersion", "kind") if key in live}}
     try:
         typed.validate(info, patch)
@@ -93,18 +98,15 @@ def patched(operations: list[Made], live: Obj) -> Obj:
     from apiserver.patch import json_patch
 
     wanted = [_operation(made) for made in operations]
-    source = orjson.dumps(live)
-
-    def run(operations: list[Obj]) -> Obj:
-        out: Obj = json_patch.apply(orjson.loads(source), codec.parse_json(orjson.dumps(operations)))
-        return out
-
     try:
-        return run(wanted)
-    except ApiError as error:
-        if any(operation["op"] == "test" for operation in wanted) and _fails_test(run, wanted):
+        out: Obj = json_patch.applied(orjson.loads(orjson.dumps(live)), wanted)
+    except json_patch.OperationFailed as error:
+        if error.tested:
             return live
+        raise PatchFailed(f"JSON Patch: {error}") from None
+    except ApiError as error:
         raise PatchFailed(f"JSON Patch: {error.message}") from None
+    return out
 
 
 def _operation(made: Made) -> Obj:
@@ -118,21 +120,3 @@ def _operation(made: Made) -> Obj:
             _check_names(value)
         out["value"] = values.to_json(value)
     return out
-
-
-def _fails_test(run: Any, operations: list[Obj]) -> bool:
-    """Whether the first operation that fails is a test of something that is there."""
-
-    def works(operations: list[Obj]) -> bool:
-        try:
-            run(operations)
-        except ApiError:
-            return False
-        return True
-
-    good, bad = 0, len(operations)  # how many from the start can be applied, and how many cannot
-    while bad - good > 1:
-        middle = (good + bad) // 2
-        good, bad = (middle, bad) if works(operations[:middle]) else (good, middle)
-    culprit = operations[good]
-    return culprit["op"] == "test" and works([*operations[:good], {**culprit, "op": "add", "value": None}])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
@@ -21,6 +22,7 @@ from apiserver.admission.webhooks.caller import Caller, CallFailed
 from apiserver.admission.webhooks.hooks import Hooks, Invocation
 from apiserver.admission.webhooks.validating import call, failed
 from apiserver.registry.conversion import running
+from apiserver.registry.kind import Obj
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +91,6 @@ class Plugin:
 
 async def _apply(invocation: Invocation, a: Attributes, data: bytes) -> bool:
     """Patch the object in the version that the webhook saw, and bring it back. Whether anything changed."""
-    from apiserver.patch import json_patch
     from openapi import codec
 
     hook = invocation.hook
@@ -104,12 +105,22 @@ async def _apply(invocation: Invocation, a: Attributes, data: bytes) -> bool:
         text = f"admission webhook {go_quote(hook.name)} attempted to modify the object, which is not supported for this operation"
         raise errors.internal_error(text)
     before = orjson.dumps(in_version(a, a.obj, invocation.group, invocation.version))
-    try:
-        patched = json_patch.apply(orjson.loads(before), patch)
-    except ApiError as error:
-        raise errors.internal_error(error.message) from error
+    patched = _patched(orjson.loads(before), patch.obj)
     patched = decoded(a.kind, invocation.version, patched)
     if orjson.dumps(patched) == before:
         return False
     a.obj = stored_version(a, invocation.version, patched)
     return True
+
+
+def _patched(obj: Obj, operations: Any) -> Any:
+    from apiserver.patch import json_patch
+
+    if not isinstance(operations, list) or not all(isinstance(operation, dict) for operation in operations):
+        raise errors.internal_error("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
+    try:
+        return json_patch.applied(obj, operations)
+    except json_patch.OperationFailed as error:
+        raise errors.internal_error(str(error)) from error
+    except ApiError as error:
+        raise errors.internal_error(error.message) from error

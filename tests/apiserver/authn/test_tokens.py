@@ -56,7 +56,7 @@ class World:
 
     async def token(self, **spec: Any) -> str:
         assert self.authn.issuer is not None
-        answer = await self.authn.issuer.token_request("ns", "bot", {"spec": spec}, [])
+        answer = await self.authn.issuer.token_request("ns", "bot", {"spec": spec}, warnings=[])
         return str(answer["status"]["token"])
 
     def sign(self, header: dict[str, Any], **changes: Any) -> str:
@@ -155,7 +155,7 @@ async def test_a_token_expires(world: World) -> None:
 async def test_the_pod_volume_token_is_extended(world: World) -> None:
     assert world.authn.issuer is not None
     request = {"spec": {"expirationSeconds": 3607, "boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "p"}}}
-    answer = await world.authn.issuer.token_request("ns", "bot", request, [])
+    answer = await world.authn.issuer.token_request("ns", "bot", request, warnings=[])
     claims = jose.verify(answer["status"]["token"], [world.authn.issuer.key])
     assert claims["exp"] - claims["iat"] == 365 * 24 * 3600
     assert claims["kubernetes.io"]["warnafter"] - claims["iat"] == 3607
@@ -271,14 +271,14 @@ async def test_token_requests_that_are_refused(world: World) -> None:
     ]
     for request, code, text in cases:
         with pytest.raises(ApiError) as caught:
-            await ask("ns", "bot", request, [])
+            await ask("ns", "bot", request, warnings=[])
         assert caught.value.code == code
         assert text in caught.value.message
     with pytest.raises(ApiError, match='serviceaccounts "nobody" not found'):
-        await ask("ns", "nobody", {}, [])
+        await ask("ns", "nobody", {}, warnings=[])
     world.objects.put("", "serviceaccounts", {"metadata": {"namespace": "ns", "name": "other"}})
     with pytest.raises(ApiError, match="different serviceaccount name"):
-        await ask("ns", "other", {"spec": {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "p"}}}, [])
+        await ask("ns", "other", {"spec": {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "p"}}}, warnings=[])
 
 
 async def test_a_secret_token_lives_with_its_secret(world: World) -> None:
