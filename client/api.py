@@ -12,8 +12,8 @@ import asyncio
 import copy
 import logging
 import math
-import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -51,6 +51,7 @@ TOKEN_FILE_PERIOD = 60.0  # seconds a token read from a file is used before it i
 WATCH_GRACE = 30.0  # seconds that a watch may outlive its timeoutSeconds before the connection counts as dead
 MAX_IN_FLIGHT = 64  # requests at once, watches not counted; a component of ours needs no more, and it bounds memory
 MAX_LINE = 64 << 20  # bytes of one watch event
+OLD_CONNECTIONS = REQUEST_TIMEOUT + 10.0  # seconds that connections with replaced credentials may still be in use
 
 
 class Unreachable(ConnectionError):
@@ -123,6 +124,74 @@ class _Reachability:
             log.info("the API server at %s answers again", self._server)
 
 
+class _Connections:
+    """The connections to one server with one identity: shared by clients that differ in their tokens only."""
+
+    def __init__(self, credentials: Credentials, clock: Clock, headers: Mapping[str, str]) -> None:
+        self.credentials = credentials
+        self.session: aiohttp.ClientSession | None = None
+        self._clock = clock
+        self._headers = headers
+        self._ending: set[asyncio.Task[None]] = set()
+        self._watches: dict[aiohttp.ClientResponse, aiohttp.ClientSession] = {}
+
+    async def open(self) -> None:
+        self.session = await self._opened(self.credentials)
+
+    async def _opened(self, credentials: Credentials) -> aiohttp.ClientSession:
+        import aiohttp
+
+        tls = await asyncio.to_thread(credentials.ssl_context)
+        # Watches hold a connection each, so the pool itself has no limit; requests are limited by slots.
+        connector = aiohttp.TCPConnector(ssl=tls, limit=0, keepalive_timeout=60, ttl_dns_cache=30)
+        return aiohttp.ClientSession(
+            connector=connector,
+            headers=self._headers,
+            timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=10, sock_read=None),
+            auto_decompress=True,
+            read_bufsize=1 << 18,
+        )
+
+    async def renew(self, credentials: Credentials) -> None:
+        """New requests use the new credentials; old connections are let finish, and then watches on them are cut."""
+        old, self.session = self.session, await self._opened(credentials)
+        self.credentials = credentials
+        if old is not None:
+            task = asyncio.create_task(self._end(old), name="closing connections with old credentials")
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+    @contextmanager
+    def watching(self, response: aiohttp.ClientResponse) -> Iterator[None]:
+        """While a watch is read: so that it can be told when its connection is ended."""
+        assert self.session is not None
+        self._watches[response] = self.session
+        try:
+            yield
+        finally:
+            del self._watches[response]
+            response.close()
+
+    async def _end(self, session: aiohttp.ClientSession) -> None:
+        import aiohttp
+
+        try:
+            await self._clock.sleep(OLD_CONNECTIONS)
+        finally:
+            # Closing a session tells nobody who reads from it.
+            for response in [response for response, owner in self._watches.items() if owner is session]:
+                response.content.set_exception(aiohttp.ClientConnectionError("the client's credentials were replaced"))
+            await session.close()
+
+    async def close(self) -> None:
+        for task in list(self._ending):
+            task.cancel()
+        await asyncio.gather(*self._ending, return_exceptions=True)
+        if self.session is not None:
+            await self.session.close()
+            self.session = None
+
+
 class Client:
     """A connection pool to one API server. Use as an async context manager; safe for any number of tasks.
 
@@ -134,12 +203,9 @@ class Client:
     ) -> None:
         self.clock = clock
         self.server = credentials.server
-        self._credentials = credentials
-        self._headers = {"User-Agent": user_agent}
+        self._connections = _Connections(credentials, clock, {"User-Agent": user_agent})
         self._slots = asyncio.Semaphore(max_in_flight)
         self._reachability = _Reachability(credentials.server)
-        self._tls: ssl.SSLContext | None = None
-        self._session: aiohttp.ClientSession | None = None
         self._tokens: TokenSource | None = None
         if credentials.token_file:
             self._tokens = FileToken(credentials.token_file, clock)
@@ -152,26 +218,22 @@ class Client:
         return cls(kubeconfig.load(path, context), clock=clock, user_agent=user_agent)
 
     async def __aenter__(self) -> Self:
-        import aiohttp
-
-        self._tls = await asyncio.to_thread(self._credentials.ssl_context)
-        # Watches hold a connection each, so the pool itself has no limit; requests are limited by slots.
-        connector = aiohttp.TCPConnector(ssl=self._tls, limit=0, keepalive_timeout=60, ttl_dns_cache=30)
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            headers=self._headers,
-            timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=10, sock_read=None),
-            auto_decompress=True,
-            read_bufsize=1 << 18,
-        )
+        await self._connections.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._connections.close()
+
+    @property
+    def credentials(self) -> Credentials:
+        """Those in use."""
+        return self._connections.credentials
+
+    async def renew(self, credentials: Credentials) -> None:
+        """Use another certificate or CA from now on, for the same server. Requests under way are let finish."""
+        await self._connections.renew(credentials)
 
     def acting_as(self, tokens: TokenSource) -> Client:
         """A client that shares this one's connections and limits but sends other tokens; it needs no closing."""
@@ -263,14 +325,12 @@ class Client:
         async with clocks.timeout(self.clock, REQUEST_TIMEOUT):
             response = await self._send("GET", resource.path(namespace), query=query, accept=accept, body=None)
         deadline = self.clock.monotonic() + timeout_seconds + WATCH_GRACE if timeout_seconds else None
-        try:
+        with self._connections.watching(response):
             async for line in self._lines(response, deadline):
                 event = _decoded(line, f"watch of {self.server}{response.url.path}")
                 if event["type"] == "ERROR":
                     raise ApiError.from_status(event["object"])
                 yield event["type"], event["object"]
-        finally:
-            response.close()
 
     async def create(
         self,
@@ -401,7 +461,6 @@ class Client:
         import aiohttp
         from yarl import URL
 
-        assert self._session is not None, "the client is not open"
         url = URL(self.server + path, encoded=True)
         params = {key: value for key, value in (query or {}).items() if value}
         for attempt in range(MAX_RETRIES + 1):
@@ -410,14 +469,16 @@ class Client:
                 headers["Content-Type"] = content_type
             if self._tokens is not None:
                 headers["Authorization"] = f"Bearer {await self._tokens.token()}"
+            session = self._connections.session
+            assert session is not None, "the client is not open"
             try:
-                response = await self._session.request(
+                response = await session.request(
                     method,
                     url.with_query(params) if params else url,
                     data=body,
                     headers=headers,
                     allow_redirects=False,
-                    server_hostname=self._credentials.server_name,
+                    server_hostname=self._connections.credentials.server_name,
                 )
             except aiohttp.ClientError as error:
                 self._reachability.lost(error)

@@ -77,6 +77,8 @@ def load(path: str | Path, context: str | None = None) -> Credentials:
 
 def parse(config: Mapping[str, Any], *, base: Path, context: str | None = None) -> Credentials:
     """As load(), from the parsed document; relative file names start at `base`."""
+    if not any(config.get(name) for name in ("contexts", "clusters", "users")):
+        raise KubeconfigError("no configuration has been provided, try setting KUBERNETES_MASTER environment variable")
     name = context or config.get("current-context") or ""
     chosen = _named(config, "contexts", "context", name)
     cluster = _named(config, "clusters", "cluster", chosen.get("cluster", ""))
@@ -89,9 +91,9 @@ def parse(config: Mapping[str, Any], *, base: Path, context: str | None = None) 
     token_file = user.get("tokenFile")
     return Credentials(
         server=server,
-        ca=_material(cluster, "certificate-authority", base),
-        certificate=_material(user, "client-certificate", base),
-        key=_material(user, "client-key", base),
+        ca=_material(cluster, "certificate-authority", base, str(chosen.get("cluster", ""))),
+        certificate=_material(user, "client-certificate", base, str(chosen.get("user", ""))),
+        key=_material(user, "client-key", base, str(chosen.get("user", ""))),
         token=user.get("token"),
         token_file=str(base / token_file) if token_file else None,
         verify=not cluster.get("insecure-skip-tls-verify", False),
@@ -107,7 +109,7 @@ def _named(config: Mapping[str, Any], plural: str, singular: str, name: str) -> 
     raise KubeconfigError(f"no {singular} named {name!r}")
 
 
-def _material(section: Mapping[str, Any], name: str, base: Path) -> bytes | None:
+def _material(section: Mapping[str, Any], name: str, base: Path, owner: str) -> bytes | None:
     """PEM bytes given as base64 data or as a file; data wins, as in client-go."""
     if data := section.get(f"{name}-data"):
         try:
@@ -118,5 +120,7 @@ def _material(section: Mapping[str, Any], name: str, base: Path) -> bytes | None
         try:
             return (base / str(file)).read_bytes()
         except OSError as error:
-            raise KubeconfigError(f"{name}: {error}") from error
+            reason = (error.strerror or str(error)).lower()
+            path = base / str(file)
+            raise KubeconfigError(f"unable to read {name} {path} for {owner} due to open {path}: {reason}") from error
     return None

@@ -5,7 +5,13 @@ base.py says what a controller is, manager.py runs them. Importing this package 
 """
 
 from controllers.base import Controller
-from controllers.certificates import ApprovingController, CleaningController, SigningController
+from controllers.bootstrapsigner import BootstrapSignerController
+from controllers.certificates import (
+    ApprovingController,
+    CleaningController,
+    ServingApprovingController,
+    SigningController,
+)
 from controllers.clusterroles import ClusterRoleAggregationController
 from controllers.cronjob import CronJobController
 from controllers.daemonset import DaemonSetController
@@ -27,6 +33,7 @@ from controllers.serviceaccount import ServiceAccountController
 from controllers.servicecidrs import ServiceCidrsController
 from controllers.statefulset import StatefulSetController
 from controllers.tainteviction import TaintEvictionController
+from controllers.tokencleaner import TokenCleanerController
 from controllers.tokens import TokensController
 from controllers.ttlafterfinished import TtlAfterFinishedController
 from controllers.volumeprotection import (
@@ -64,6 +71,9 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ServiceCidrsController,
     SigningController,
     ApprovingController,
+    ServingApprovingController,
     CleaningController,
+    BootstrapSignerController,
+    TokenCleanerController,
     GarbageCollector,
 )

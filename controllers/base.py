@@ -48,9 +48,11 @@ class Rule:
     groups: Sequence[str]
     resources: Sequence[str]
     verbs: Sequence[str]
+    names: Sequence[str] = ()
 
     def to_policy(self) -> Obj:
-        return {"apiGroups": list(self.groups), "resources": list(self.resources), "verbs": list(self.verbs)}
+        rule = {"apiGroups": list(self.groups), "resources": list(self.resources), "verbs": list(self.verbs)}
+        return {**rule, "resourceNames": list(self.names)} if self.names else rule
 
 
 EVENTS_RULE = Rule(("", "events.k8s.io"), ("events",), ("create", "patch", "update"))

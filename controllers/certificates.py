@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from apimachinery import meta, times
 from apimachinery.errors import ApiError
-from client.resources import CERTIFICATE_SIGNING_REQUESTS, SUBJECT_ACCESS_REVIEWS
+from client.resources import CERTIFICATE_SIGNING_REQUESTS, NODES, SUBJECT_ACCESS_REVIEWS
 from controllers.base import EVENTS_RULE, Controller, Result, Rule, copy, gather_all, ignoring_absence
 
 if TYPE_CHECKING:
@@ -309,7 +309,46 @@ class SigningController(Controller):
         return self._authority.sign(parsed, usages, seconds, self.clock.time())
 
 
-class ApprovingController(Controller):
+class _Approver(Controller):
+    """Approves requests after asking whether their authors may have them approved."""
+
+    async def may(self, spec: Obj, subresource: str) -> bool:
+        """Whether the requester may have such requests approved."""
+        review = {
+            "spec": {
+                "user": spec.get("username") or "",
+                "uid": spec.get("uid") or "",
+                "groups": spec.get("groups") or [],
+                "extra": spec.get("extra") or {},
+                "resourceAttributes": {
+                    "group": "certificates.k8s.io",
+                    "resource": "certificatesigningrequests",
+                    "verb": "create",
+                    "subresource": subresource,
+                    "version": "*",
+                },
+            },
+            "metadata": {},
+        }
+        answer = await self.client.create(SUBJECT_ACCESS_REVIEWS, review)
+        return bool(answer["status"].get("allowed"))
+
+    async def approve(self, request: Obj, message: str) -> None:
+        now = times.now(self.clock)
+        approved = {
+            "type": "Approved",
+            "status": "True",
+            "reason": "AutoApproved",
+            "message": message,
+            "lastUpdateTime": now,
+            "lastTransitionTime": now,
+        }
+        changed = copy(request)
+        changed.setdefault("status", {})["conditions"] = [*meta.conditions(request), approved]
+        await ignoring_absence(self.client.update(CERTIFICATE_SIGNING_REQUESTS, changed, subresource="approval"))
+
+
+class ApprovingController(_Approver):
     name = "certificatesigningrequest-approving-controller"
     aliases = ("csrapproving",)
     source = "csrapproving"
@@ -337,45 +376,74 @@ class ApprovingController(Controller):
         ):
             if subresource == "selfnodeclient" and spec.get("username") != parsed.common_name:
                 continue
-            if await self._may(spec, subresource):
-                await self._approve(request, message)
+            if await self.may(spec, subresource):
+                await self.approve(request, message)
                 return None
         return None
 
-    async def _may(self, spec: Obj, subresource: str) -> bool:
-        """Whether the requester may have such requests approved."""
-        review = {
-            "spec": {
-                "user": spec.get("username") or "",
-                "uid": spec.get("uid") or "",
-                "groups": spec.get("groups") or [],
-                "extra": spec.get("extra") or {},
-                "resourceAttributes": {
-                    "group": "certificates.k8s.io",
-                    "resource": "certificatesigningrequests",
-                    "verb": "create",
-                    "subresource": subresource,
-                    "version": "*",
-                },
-            },
-            "metadata": {},
-        }
-        answer = await self.client.create(SUBJECT_ACCESS_REVIEWS, review)
-        return bool(answer["status"].get("allowed"))
 
-    async def _approve(self, request: Obj, message: str) -> None:
-        now = times.now(self.clock)
-        approved = {
-            "type": "Approved",
-            "status": "True",
-            "reason": "AutoApproved",
-            "message": message,
-            "lastUpdateTime": now,
-            "lastTransitionTime": now,
-        }
-        changed = copy(request)
-        changed.setdefault("status", {})["conditions"] = [*meta.conditions(request), approved]
-        await ignoring_absence(self.client.update(CERTIFICATE_SIGNING_REQUESTS, changed, subresource="approval"))
+class ServingApprovingController(_Approver):
+    """Approves the serving certificates of nodes that joined with a token, for the names and addresses of their Node objects.
+
+    The original leaves them to people. So does this one until somebody lets nodes join: its role, and the right of nodes
+    to be approved (certificatesigningrequests/selfnodeserver), come with the first `steersman token create`.
+    """
+
+    name = "kubelet-serving-approving-controller"
+    source = "kubelet-serving-approver"
+    rules: ClassVar[Sequence[Rule]] = (
+        Rule(("certificates.k8s.io",), ("certificatesigningrequests",), ("get", "list", "watch")),
+        Rule(("certificates.k8s.io",), ("certificatesigningrequests/approval",), ("update",)),
+        Rule(("authorization.k8s.io",), ("subjectaccessreviews",), ("create",)),
+        Rule(("",), ("nodes",), ("get", "list", "watch")),
+        EVENTS_RULE,
+    )
+
+    def setup(self) -> None:
+        self._requests = self.watch_own(CERTIFICATE_SIGNING_REQUESTS)
+        self._nodes = self.watch(NODES, updated=lambda old, new: self._look_again(new), added=self._look_again)
+
+    def _look_again(self, node: Obj) -> None:
+        """A request may come before the Node tells its addresses."""
+        for request in self._requests.list():
+            if request["spec"].get("username") == f"system:node:{meta.name(node)}":
+                self.enqueue_object(request)
+
+    async def reconcile(self, key: str) -> Result | None:
+        request = self._requests.get(key)
+        if request is None or has_condition(request, "Approved", "Denied", "Failed"):
+            return None
+        spec = request["spec"]
+        if spec["signerName"] != KUBELET_SERVING:
+            return None
+        try:
+            parsed, _ = await asyncio.to_thread(read_request, base64.b64decode(spec["request"]))
+            check(KUBELET_SERVING, parsed, list(spec.get("usages") or ()))
+        except (ValueError, Refused):
+            return None
+        if spec.get("username") != parsed.common_name or not names_only_itself(parsed, self._nodes.list()):
+            return None
+        try:
+            if await self.may(spec, "selfnodeserver"):
+                await self.approve(request, "Auto approving kubelet serving certificate after SubjectAccessReview.")
+        except ApiError as error:
+            if error.reason != "Forbidden":  # nobody has let nodes join
+                raise
+        return None
+
+
+def names_only_itself(request: Request, nodes: Iterable[Obj]) -> bool:
+    """Whether every name and address in a node's request is in that node's status, and in no other's."""
+    mine: set[str] = set()
+    others: set[str] = set()
+    for node in nodes:
+        told = {address["address"] for address in (node.get("status") or {}).get("addresses") or ()}
+        if f"system:node:{meta.name(node)}" == request.common_name:
+            mine = told | {meta.name(node)}
+        else:
+            others |= told | {meta.name(node)}
+    asked = {*request.dns_names, *request.addresses}
+    return bool(asked) and asked <= mine and not asked & others
 
 
 class CleaningController(Controller):

@@ -17,11 +17,12 @@ from typing import Any
 
 from apimachinery import pods
 from apimachinery.clock import RealClock
+from client import kubeconfig
 from client.api import Client
 from client.events import EventRecorder
 from client.informer import Informer, Informers
 from client.resources import NODES, PODS, SERVICES
-from nodeagent import containerd, dns, machine, nodestatus, pause, runtime
+from nodeagent import certificates, containerd, dns, machine, nodestatus, pause, runtime
 from nodeagent.backoff import Backoff
 from nodeagent.config import Config
 from nodeagent.containerd import Choice
@@ -68,6 +69,7 @@ async def _run(config: Config, choice: Choice, group: asyncio.TaskGroup, ready: 
             await _start_private(config, group, serving)
         else:
             serving.set_result(None)
+        await certificates.join_cluster(config, name, USER_AGENT)
         client = await stack.enter_async_context(
             Client.from_kubeconfig(config.kubeconfig, clock=config.clock, user_agent=USER_AGENT)
         )
@@ -235,6 +237,7 @@ class Agent:
                 await _seen_once(self.observer)
                 await node.register()
                 group.create_task(node.run(), name="node")
+                self._renew_certificates(group, server)
                 if not simulated:
                     group.create_task(self._rotation().run(), name="log rotation")
                 self._recorder.event(_node_reference(self.facts.name), "Normal", "Starting", "Starting kubelet.")
@@ -251,6 +254,30 @@ class Agent:
             finally:
                 await server.stop()
                 await self.observer.close()
+
+    def _renew_certificates(self, group: asyncio.TaskGroup, server: NodeServer) -> None:
+        """Keep the certificates current that the cluster signs for this node; others are their owner's to renew."""
+        config, folder = self._config, self._config.root_dir / "pki"
+        mine = folder / certificates.CLIENT_FILE
+
+        async def use_client_certificate() -> None:
+            await self._client.renew(await asyncio.to_thread(kubeconfig.load, config.kubeconfig))
+
+        async def use_serving_certificate() -> None:
+            await server.use_certificate(folder / certificates.SERVING_FILE)
+
+        if config.rotate_certificates and mine.exists():
+            wanted = certificates.client_wanted(self.facts.name)
+            renewal = certificates.Renewal(self._client, mine, lambda: wanted, use_client_certificate)
+            group.create_task(renewal.run(), name="client certificate")
+        if config.rotate_server_certificates:
+            renewal = certificates.Renewal(
+                self._client,
+                folder / certificates.SERVING_FILE,
+                lambda: certificates.serving_wanted(self.facts.name, self.facts.host_ips),
+                use_serving_certificate,
+            )
+            group.create_task(renewal.run(), name="serving certificate")
 
     def _rotation(self) -> LogRotation:
         config = self._config

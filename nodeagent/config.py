@@ -32,6 +32,16 @@ class Config:
     runtime: str = "auto"
     """auto | containerd | cri=SOCKET | simulated. auto: a running containerd, else a private one; never simulated."""
 
+    bootstrap_kubeconfig: Path | None = None
+    """Kubeconfig with a bootstrap token, used once: to ask for the client certificate that --kubeconfig then refers to."""
+
+    rotate_certificates: bool = True
+    """Whether a client certificate that was asked for with --bootstrap-kubeconfig is renewed before it ends."""
+
+    rotate_server_certificates: bool = False
+    """Whether the serving certificate is asked for from the cluster (signer kubernetes.io/kubelet-serving), and renewed;
+    until it is approved, a self-signed one serves."""
+
     hostname_override: str = ""
     """The node's name; the machine's host name, in lower case, when empty."""
 

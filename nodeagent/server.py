@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from aiohttp.web_request import BaseRequest
 from apimachinery import times
 from apimachinery.errors import ApiError
 from client.api import Client, Unreachable
-from nodeagent import crilog, runtime, summary
+from nodeagent import certificates, crilog, runtime, summary
 from nodeagent.config import Config
 from nodeagent.context import NodeContext
 from nodeagent.runtime import ContainerState, RuntimeFailure
@@ -73,6 +74,7 @@ class NodeServer:
             tokens=config.authentication_token_webhook,
         )
         self._server: HttpServer | None = None
+        self._tls: ssl.SSLContext | None = None
         self.port = config.port
         self._routes: dict[str, Callable[[BaseRequest, list[str], Query], Awaitable[Reply]]] = {
             "healthz": self._healthz,
@@ -90,12 +92,24 @@ class NodeServer:
     async def start(self) -> None:
         """Listen. OSError when the port is taken."""
         config = self._config
+        self._tls = await asyncio.to_thread(self._context)
+        self._server = HttpServer(self._handle, tls=self._tls)
+        self.port = await self._server.listen(config.address, config.port)
+
+    def _context(self) -> ssl.SSLContext:
+        config = self._config
         certificate, key = config.tls_cert_file, config.tls_private_key_file
+        issued = config.root_dir / "pki" / certificates.SERVING_FILE
+        if config.rotate_server_certificates and issued.exists():
+            certificate = key = issued
         if certificate is None or key is None:
             certificate, key = serving_certificate(config.root_dir / "pki", self._node.facts, config.clock)
-        tls = server_context(certificate, key, [config.client_ca_file] if config.client_ca_file else [])
-        self._server = HttpServer(self._handle, tls=tls)
-        self.port = await self._server.listen(config.address, config.port)
+        return server_context(certificate, key, [config.client_ca_file] if config.client_ca_file else [])
+
+    async def use_certificate(self, pem: Path) -> None:
+        """Serve with another certificate from now on; the file holds its key too."""
+        assert self._tls is not None
+        await asyncio.to_thread(self._tls.load_cert_chain, pem)
 
     async def stop(self) -> None:
         if self._server is not None:

@@ -18,6 +18,7 @@ HELP = f"""steersman {__version__}: the Kubernetes API ({_API}) on one machine, 
   steersman status               what runs, and where
   steersman kubeconfig           print the administrator's kubeconfig; --merge puts it into ~/.kube/config
   steersman image load FILE.tar  load a container image (docker save, OCI archive) for pods to use
+  steersman token create         make a token with which another machine joins as a node: `steersman nodeagent --join`
   steersman reset                remove the cluster: containers, networks, data
   steersman version
 
@@ -71,7 +72,7 @@ def _guarded(run: Callable[[Sequence[str]], int], rest: Sequence[str]) -> int:
 
 
 def _commands() -> dict[str, Callable[[Sequence[str]], int]]:
-    from steersman import commands, up
+    from steersman import commands, tokens, up
 
     def component(name: str) -> Callable[[Sequence[str]], int]:
         return lambda rest: up.component(name, rest)
@@ -82,13 +83,16 @@ def _commands() -> dict[str, Callable[[Sequence[str]], int]]:
         "kubeconfig": commands.print_kubeconfig,
         "reset": commands.reset,
         "image": commands.image,
+        "token": tokens.token,
         **{name: component(name) for name in ("apiserver", "controllers", "scheduler", "nodeagent")},
     }
 
 
 def _help(name: str) -> str:
-    from steersman import commands, config, options
+    from steersman import commands, config, options, tokens
 
+    if name == "token":
+        return f"{tokens.USAGE}\n{options.help_text(tokens.TokenConfig)}\n"
     if name in commands.OPTIONS:
         return f"{commands.USAGE[name]}\n\n{options.help_text(commands.OPTIONS[name])}\n"
     components = config.COMPONENTS if name == "up" else (name,)
@@ -99,7 +103,7 @@ def _help(name: str) -> str:
             "A flag that several components have is the first one's below; with a component in front it is that one's:\n"
             "--scheduler.secure-port. Those that begin with --leader-elect are everybody's.\n"
         )
-    parts.append(options.help_text(config.ClusterConfig, without=() if whole else ("disable",)))
+    parts.append(options.help_text(config.own_class(components), without=() if whole else ("disable",)))
     for component in components:
         parts += [f"\nFlags of the {component}:", options.help_text(config.config_class(component))]
     return "\n".join(parts) + "\n"

@@ -72,7 +72,7 @@ def _data_dir(path: Path | None) -> DataDir:
     return DataDir(Path(os.path.abspath(path or default_data_dir(os.environ, os.geteuid()))))
 
 
-def _existing(path: Path | None) -> DataDir:
+def existing_data_dir(path: Path | None) -> DataDir:
     data = _data_dir(path)
     if not data.exists():
         raise CommandError(f"there is no cluster in {data.root}; `steersman up` creates one")
@@ -82,7 +82,7 @@ def _existing(path: Path | None) -> DataDir:
 def status(arguments: Sequence[str]) -> int:
     """Print what runs; 0 when the API server is ready, 1 otherwise."""
     values, _ = options.parse_flags(arguments, options.options_of(StatusConfig))
-    data = _existing(options.fill(StatusConfig, values).data_dir)
+    data = existing_data_dir(options.fill(StatusConfig, values).data_dir)
     owner = data.owner()
     if owner is None:
         sys.stdout.write(f"{data.root}: not running. `steersman up` starts it.\n")
@@ -126,7 +126,7 @@ def print_kubeconfig(arguments: Sequence[str]) -> int:
 
     values, _ = options.parse_flags(arguments, options.options_of(KubeconfigConfig))
     told: KubeconfigConfig = options.fill(KubeconfigConfig, values)
-    data = _existing(told.data_dir)
+    data = existing_data_dir(told.data_dir)
     try:
         text = data.admin_kubeconfig.read_text()
     except FileNotFoundError as error:
@@ -160,7 +160,7 @@ def image(arguments: Sequence[str]) -> int:
         raise CommandError(f"no such file: {', '.join(missing)}")
     from nodeagent import images
 
-    data = _existing(told.data_dir)
+    data = existing_data_dir(told.data_dir)
     for path in files:
         try:
             names = asyncio.run(images.load_archive(path, root_dir=data.node, runtime=told.runtime or None))
@@ -175,7 +175,7 @@ def reset(arguments: Sequence[str]) -> int:
     """Remove a stopped cluster: what the node agent left on the host, then the data directory."""
     values, _ = options.parse_flags(arguments, options.options_of(ResetConfig))
     told: ResetConfig = options.fill(ResetConfig, values)
-    data = _existing(told.data_dir)
+    data = existing_data_dir(told.data_dir)
     lock = data.lock()
     try:
         if not told.yes:

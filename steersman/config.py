@@ -43,6 +43,23 @@ class ClusterConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeConfig(ClusterConfig):
+    """Options of `steersman nodeagent`: a node of this machine's cluster, or of another's."""
+
+    join: str = ""
+    # URL of the API server of a cluster on another machine to join as a node.
+    token: str = ""
+    # The bootstrap token to join with: `steersman token create --print-join-command`, where the cluster runs.
+    discovery_token_ca_cert_hash: Sequence[str] = ()
+    # sha256:… of the public key of the cluster's CA, by which the cluster is known before it is trusted.
+
+
+def own_class(components: Sequence[str]) -> type[ClusterConfig]:
+    """The options that are not a component's, of the command that runs these components."""
+    return NodeConfig if list(components) == ["nodeagent"] else ClusterConfig
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything a command was told: the cluster's options, and values by flag for each component."""
 
@@ -72,7 +89,7 @@ def known_flags(components: Sequence[str]) -> dict[str, Option]:
         known |= found
         if len(components) > 1:
             known |= {f"{component}.{flag}": option for flag, option in found.items()}
-    return known | options.options_of(ClusterConfig)
+    return known | options.options_of(own_class(components))
 
 
 def _is_for(flag: str, component: str, components: Sequence[str]) -> str:
@@ -92,7 +109,7 @@ def _is_for(flag: str, component: str, components: Sequence[str]) -> str:
 def read(arguments: Sequence[str], components: Sequence[str]) -> tuple[Settings, list[str]]:
     """Settings from flags and the file that --config names; the rest are positional arguments. Raises OptionError."""
     flags, positional = options.parse_flags(arguments, known_flags(components))
-    own = options.options_of(ClusterConfig)
+    own = options.options_of(own_class(components))
     cluster = {flag: value for flag, value in flags.items() if flag in own}
     told: dict[str, dict[str, Any]] = {component: {} for component in components}
     for flag in sorted(flags, key=lambda name: "." in name):  # the one with its component in front wins
@@ -104,7 +121,7 @@ def read(arguments: Sequence[str], components: Sequence[str]) -> tuple[Settings,
         file_cluster, file_told = _read_file(cluster["config"])
         cluster = {**file_cluster, **cluster}
         told = {component: {**file_told.get(component, {}), **told[component]} for component in components}
-    return Settings(options.fill(ClusterConfig, cluster), told), positional
+    return Settings(options.fill(own_class(components), cluster), told), positional
 
 
 def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -163,6 +180,12 @@ class Layout:
         return str(ipaddress.ip_network(self.service_range.split(",")[0])[1])
 
     @property
+    def advertised_server(self) -> str:
+        """The API server's URL for programs on other machines."""
+        host = self.advertise_address
+        return f"https://[{host}]:{self.port}" if ":" in host else f"https://{host}:{self.port}"
+
+    @property
     def local_server(self) -> str:
         """The API server's URL for programs on this machine."""
         wildcard = self.bind_address in ("0.0.0.0", "::", "")
@@ -206,6 +229,7 @@ def derived(component: str, place: Layout) -> dict[str, Any]:
             "service-account-signing-key-file": pki / "sa.key",
             "requestheader-client-ca-file": pki / "front-proxy-ca.crt",
             "requestheader-allowed-names": ("front-proxy-client",),
+            "enable-bootstrap-token-auth": True,
             "proxy-client-cert-file": pki / "front-proxy-client.crt",
             "proxy-client-key-file": pki / "front-proxy-client.key",
             "kubelet-client-certificate": pki / "apiserver-kubelet-client.crt",
@@ -217,7 +241,7 @@ def derived(component: str, place: Layout) -> dict[str, Any]:
     lasting = uuid.uuid5(uuid.NAMESPACE_URL, f"file://{place.data.root}")
     identity = {"leader-elect-identity": f"{place.node}_{lasting}"} if component != "nodeagent" else {}
     common = {**identity, "kubeconfig": data.kubeconfigs / f"{component}.yaml", "client-ca-file": pki / "ca.crt"}
-    certificate = {
+    certificate: dict[str, Any] = {
         "tls-cert-file": pki / f"{component}-server.crt",
         "tls-private-key-file": pki / f"{component}-server.key",
     }
@@ -232,6 +256,8 @@ def derived(component: str, place: Layout) -> dict[str, Any]:
             "service-cluster-ip-range": place.service_range,
         }
     if component == "nodeagent":
+        if data.bootstrap_kubeconfig.exists():
+            certificate = {"bootstrap-kubeconfig": data.bootstrap_kubeconfig, "rotate-server-certificates": True}
         return {
             **common,
             **certificate,

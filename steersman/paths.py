@@ -64,6 +64,11 @@ class DataDir:
         return self.root / "kubeconfig"
 
     @property
+    def bootstrap_kubeconfig(self) -> Path:
+        """That it is there tells that the directory is that of a node that joined another machine's cluster."""
+        return self.kubeconfigs / "bootstrap.yaml"
+
+    @property
     def store(self) -> Path:
         return self.root / "store"
 

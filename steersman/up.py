@@ -12,7 +12,7 @@ from typing import Any
 
 from apimachinery.clock import RealClock
 from steersman import KUBERNETES_VERSION, __version__, cluster, config, process
-from steersman.config import COMPONENTS, Layout, Settings
+from steersman.config import COMPONENTS, Layout, NodeConfig, Settings
 from steersman.options import OptionError
 from steersman.paths import write_private
 from steersman.supervisor import Part, Supervisor
@@ -59,7 +59,8 @@ def up(arguments: Sequence[str]) -> int:
         parts = _parts(settings, place, clock.monotonic)
 
         def changed(pids: dict[str, int]) -> None:
-            state = {"pid": os.getpid(), "server": place.local_server, "node": place.node, "components": pids}
+            servers = {"server": place.local_server, "advertised": place.advertised_server}
+            state = {"pid": os.getpid(), **servers, "node": place.node, "components": pids}
             write_private(data.state_file, json.dumps(state) + "\n")
 
         def all_ready() -> None:
@@ -122,8 +123,8 @@ def _body(component: str, built: Any, log_file: Path, log_level: str) -> Callabl
 def component(name: str, arguments: Sequence[str]) -> int:
     """Run one component in the foreground, logging to standard error; the exit status.
 
-    Certificates and kubeconfigs that no flag names come from the data directory, and are made there where it is the API
-    server that starts.
+    Certificates and kubeconfigs that no flag names come from the data directory; they are made there where it is the API
+    server that starts, and learned from the cluster where a node agent joins one.
     """
     settings, positional = config.read(arguments, [name])
     if positional:
@@ -134,6 +135,12 @@ def component(name: str, arguments: Sequence[str]) -> int:
     if name == "apiserver":
         place.data.prepare()
         cluster.prepare(place, RealClock())
+    own = settings.cluster
+    if isinstance(own, NodeConfig) and own.join:
+        from steersman import join
+
+        place.data.prepare()
+        join.join(place.data, own.join, own.token, own.discovery_token_ca_cert_hash, RealClock())
     built = config.build(name, settings, place)
     sys.stderr.flush()
     return process.run(entry(name), built, name=TITLES[name], log_file=None, log_level=settings.cluster.log_level)

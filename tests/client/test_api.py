@@ -1,6 +1,10 @@
+import asyncio
 import base64
 import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -150,7 +154,7 @@ async def test_a_token_file_is_read_again(served: Served, tmp_path: Path) -> Non
     clock = ControlledClock()
     token = tmp_path / "token"
     token.write_text("stale\n")
-    old = client._credentials
+    old = client.credentials
     credentials = Credentials(server=old.server, ca=old.ca, token_file=str(token))
     async with Client(credentials, clock=clock, user_agent="test") as rotating:
         with pytest.raises(ApiError, match="Unauthorized"):
@@ -159,6 +163,41 @@ async def test_a_token_file_is_read_again(served: Served, tmp_path: Path) -> Non
         await clock.advance(api.TOKEN_FILE_PERIOD)
         assert (await rotating.list(NODES))["items"] == []
     assert server.requests
+
+
+async def next_name(stream: AsyncIterator[tuple[str, dict[str, Any]]]) -> str:
+    """The name of the next object of a watch, bookmarks left out."""
+    async for kind, obj in stream:
+        if kind != "BOOKMARK":
+            return str(obj["metadata"]["name"])
+    raise Unreachable("the watch ended")
+
+
+async def test_new_credentials_are_used_and_old_connections_end_later(served: Served) -> None:
+    _, client = served
+    clock = ControlledClock()
+    good = replace(client.credentials, token=None)
+    async with Client(good, clock=clock, user_agent="test") as renewed:
+        with pytest.raises(ApiError, match="Unauthorized"):
+            await renewed.list(NODES)
+    trusting = client.credentials
+    async with Client(trusting, clock=clock, user_agent="test") as renewed:
+        first = await renewed.create(CONFIG_MAPS, config_map("a"))
+        version = first["metadata"]["resourceVersion"]
+        stream = renewed.watch(CONFIG_MAPS, resource_version=version)
+        await renewed.create(CONFIG_MAPS, config_map("b"))
+        assert await next_name(stream) == "b"
+        await renewed.renew(replace(trusting, ca=None))
+        with pytest.raises(Unreachable):  # the server's CA is not among the system's
+            await renewed.list(NODES)
+        await renewed.renew(trusting)
+        await renewed.create(CONFIG_MAPS, config_map("c"))
+        assert await next_name(stream) == "c"  # on the connection that was open
+        following = asyncio.ensure_future(next_name(stream))
+        await clock.advance(api.OLD_CONNECTIONS + 1)
+        with pytest.raises(Unreachable):
+            await following
+        assert len((await renewed.list(CONFIG_MAPS))["items"]) == 3
 
 
 def write_kubeconfig(path: Path, cluster: dict[str, object], user: dict[str, object]) -> Path:
@@ -191,7 +230,7 @@ def test_kubeconfig(tmp_path: Path) -> None:
     [
         ({"server": "http://h"}, {}, "not an https:// URL"),
         ({"server": "https://h"}, {"exec": {}}, "exec plugins"),
-        ({"server": "https://h", "certificate-authority": "missing"}, {}, "certificate-authority: "),
+        ({"server": "https://h", "certificate-authority": "missing"}, {}, "unable to read certificate-authority "),
         ({"server": "https://h", "certificate-authority-data": "%"}, {}, "certificate-authority-data: "),
     ],
 )
