@@ -29,7 +29,7 @@ async def _with_options(scope: Scope, request: Request) -> Entry:
     query, info, store = request.query, request.info, scope.store
     if query.get("export") and parse_bool(query["export"]):
         raise errors.bad_request("the export parameter, deprecated since v1.14, is no longer supported")
-    wanted = metadata.parse_revision(request.param("resourceVersion"))
+    wanted = metadata.parse_revision(request.param("resourceVersion"), of="resourceVersion")
     if wanted:
         await fresh(scope, wanted)
     elif request.param("resourceVersion") == "0":

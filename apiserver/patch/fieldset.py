@@ -279,14 +279,16 @@ def decode(fields: Any, depth: int = 0) -> Set:
             if depth:
                 out[SELF] = LEAF
             continue
-        out[_canonical_element(key)] = decode(node, depth + 1)
+        if (element := _canonical_element(key)) is not None:
+            out[element] = decode(node, depth + 1)
     if len(out) == 1 and SELF in out:
         return LEAF
     return out
 
 
 @memo.short(8192)
-def _canonical_element(key: str) -> str:
+def _canonical_element(key: str) -> str | None:
+    """None for a kind of element that a later version may know: it is left out, with what is below."""
     if len(key) < 2:
         raise FieldSetError("key must be 2 characters long:")
     if key[1] != ":":
@@ -306,4 +308,4 @@ def _canonical_element(key: str) -> str:
             return f"i:{int(body)}"
     except (ValueError, TypeError, RecursionError):
         raise FieldSetError(f"invalid path element: {key}") from None
-    raise FieldSetError("unknown path element type")
+    return None

@@ -19,6 +19,14 @@ def check_preconditions(kind: Kind, metadata: Obj, options: Obj) -> None:
     """409 when DeleteOptions.preconditions name another uid or resourceVersion."""
     wanted = options.get("preconditions") or {}
     uid, revision = wanted.get("uid"), wanted.get("resourceVersion")
+    if kind.words_preconditions:
+        for name, value, found in (
+            ("UID", uid, metadata.get("uid", "")),
+            ("ResourceVersion", revision, metadata.get("resourceVersion", "")),
+        ):
+            if value is not None and value != found:
+                text = f"Precondition failed: {name} in precondition: {value}, {name} in object meta: {found}"
+                raise errors.conflict(kind.group, kind.plural, metadata["name"], text)
     if uid is not None and uid != metadata.get("uid", ""):
         raise _conflict(
             kind,

@@ -100,16 +100,39 @@ def generated_name_conflict(kind: Kind, name: str) -> ApiError:
     return ApiError(409, "AlreadyExists", text, details=details, retry_after=1)
 
 
+_KEYS = {"replicationcontrollers": "controllers", "endpoints": "services/endpoints", "nodes": "minions"}
+_KEYS |= {"services": "services/specs", "ingresses.networking.k8s.io": "ingress"}
+_WITH_GROUP = ("apiextensions.k8s.io", "apiregistration.k8s.io")
+
+
+def storage_path(kind: Kind, key: str, *, dry_run: bool) -> str:
+    """Where the original keeps an object, for messages that tell it; a dry run does not know the whole of it."""
+    if kind.custom or kind.group in _WITH_GROUP:
+        prefix = f"{kind.group}/{kind.plural}"
+    else:
+        prefix = _KEYS.get(kind.group_resource, kind.plural)
+    return f"{'' if dry_run else '/registry'}/{prefix}/{key}"
+
+
 def plain_failure(text: str) -> ApiError:
     """What the original answers when an error reaches the client that is no Status of its own: 500 without a reason."""
     return ApiError(500, "", text)
 
 
-def parse_revision(text: str | None) -> int:
-    """metadata.resourceVersion of a body as a number, 0 when absent; 500 as the original for what is none."""
+def parse_revision(text: str | None, *, of: str = "") -> int:
+    """A resourceVersion as a number, 0 when absent; 500 as the original for what is none. of: the parameter that it is."""
     if not text:
         return 0
     if text.isascii() and text.isdigit() and len(text) < 40 and int(text) < 1 << 64:
         return int(text)
     problem = "value out of range" if text.isascii() and text.isdigit() else "invalid syntax"
-    raise plain_failure(f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": {problem}')
+    where = f'{of}: Invalid value: "{text}": ' if of else ""
+    raise plain_failure(f'{where}strconv.ParseUint: parsing "{text}": {problem}')
+
+
+def names_revision(metadata: Obj) -> bool:
+    """Whether a new object comes with a resourceVersion that is one; what is none does not matter there."""
+    try:
+        return parse_revision(metadata.get("resourceVersion")) != 0
+    except ApiError:
+        return False

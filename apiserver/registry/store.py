@@ -205,9 +205,10 @@ class Store:
         attributes.name = write.name or meta["name"]
         await admission.validate(attributes)
         name = meta["name"]
-        if metadata.parse_revision(meta.get("resourceVersion")):
-            raise metadata.plain_failure("resourceVersion should not be set on objects to be created")
-        meta.pop("resourceVersion", None)
+        if not write.dry_run:  # which never comes to where this is looked at
+            if metadata.names_revision(meta):
+                raise metadata.plain_failure("resourceVersion should not be set on objects to be created")
+            meta.pop("resourceVersion", None)
         key = self.key(meta.get("namespace") or "", name)
         try:
             if write.dry_run:
@@ -298,7 +299,7 @@ class Store:
             raise
 
     def _uid_mismatch(self, write: Write, wanted: str, found: str) -> ApiError:
-        path = f"/registry/{self.kind.plural}/{self.key(write.namespace, write.name)}"
+        path = metadata.storage_path(self.kind, self.key(write.namespace, write.name), dry_run=write.dry_run)
         return errors.conflict(
             self.kind.group,
             self.kind.plural,

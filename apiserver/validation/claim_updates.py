@@ -34,10 +34,10 @@ def validate_update(claim: Obj, old: Obj) -> list[FieldError]:
     errors = _validate_spec(spec, before)
     errors += _class_annotation(claim, old)
     now, then = _comparable(claim, old)
-    if not meta.same(now, then):
-        errors.append(
-            field.forbidden("spec", _IMMUTABLE_SPEC + diff(gostruct.claim_spec(then), gostruct.claim_spec(now)))
-        )
+    if now != then:
+        drawn, before_drawn = gostruct.claim_spec(now), gostruct.claim_spec(then)
+        if not meta.same(drawn, before_drawn):
+            errors.append(field.forbidden("spec", _IMMUTABLE_SPEC + diff(before_drawn, drawn)))
     errors += _size(spec, before, old.get("status") or {})
     errors += meta.validate_immutable(spec.get("volumeMode"), before.get("volumeMode"), "volumeMode")
     return errors + _attributes_class(spec, before, old.get("status") or {})

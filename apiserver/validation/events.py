@@ -10,7 +10,7 @@ from typing import Any
 
 from apimachinery import field
 from apimachinery.field import FieldError
-from apiserver.validation import meta, names
+from apiserver.validation import gostruct, meta, names
 
 Obj = Mapping[str, Any]
 
@@ -19,20 +19,21 @@ _MISMATCH = "does not match event.namespace"
 _LIMITS = {"reportingInstance": 128, "action": 128, "reason": 128}
 _NOTE_LIMIT = 1024
 _DEPRECATED = ("firstTimestamp", "lastTimestamp", "count")
-_IMMUTABLE = (
-    ("involvedObject", "involvedObject"),
-    ("reason", "reason"),
-    ("message", "message"),
-    ("source", "source"),
-    ("firstTimestamp", "firstTimestamp"),
-    ("lastTimestamp", "lastTimestamp"),
-    ("count", "count"),
-    ("reportingComponent", "reportingController"),
-    ("reportingInstance", "reportingInstance"),
-    ("action", "action"),
-    ("type", "type"),
-    ("eventTime", "eventTime"),
-    ("related", "related"),
+_IMMUTABLE: tuple[tuple[str, str, Any], ...] = (  # field, path, zero value; in the original's order, the reason twice
+    ("involvedObject", "involvedObject", {}),
+    ("reason", "reason", ""),
+    ("message", "message", ""),
+    ("source", "source", {}),
+    ("firstTimestamp", "firstTimestamp", None),
+    ("lastTimestamp", "lastTimestamp", None),
+    ("count", "count", 0),
+    ("reason", "reason", ""),
+    ("type", "type", ""),
+    ("eventTime", "eventTime", None),
+    ("action", "action", ""),
+    ("related", "related", None),
+    ("reportingComponent", "reportingController", ""),
+    ("reportingInstance", "reportingInstance", ""),
 )
 
 
@@ -41,8 +42,7 @@ def validate_event(event: Obj, *, strict: bool) -> list[FieldError]:
     errors = _common(event, strict)
     if not strict:
         return errors
-    name = event["metadata"].get("name") or ""
-    errors += [field.invalid("metadata.name", name, text) for text in names.dns_subdomain(name)]
+    errors += meta.validate_object_meta(event["metadata"], True, names.dns_subdomain, core=True)
     errors += _series(event)
     if not event.get("eventTime"):
         errors.append(field.required("eventTime"))
@@ -62,10 +62,14 @@ def validate_update(event: Obj, old: Obj, *, strict: bool) -> list[FieldError]:
     errors = _common(event, strict)
     if not strict:
         return errors
+    errors += meta.validate_object_meta_update(event["metadata"], old["metadata"])
+    errors += meta.validate_core_finalizers(event["metadata"].get("finalizers") or (), "metadata.finalizers")
     if not meta.same(event.get("series"), old.get("series")):
         errors += _series(event)
-    for name, path in _IMMUTABLE:
-        errors += meta.validate_immutable(event.get(name), old.get(name), path)
+    for name, path, zero in _IMMUTABLE:
+        now, then = (zero if each.get(name) is None else each[name] for each in (event, old))
+        if now != then:
+            errors += meta.validate_immutable(now, then, path, gostruct.value("v1/Event", name))
     return errors
 
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any
 
 from apimachinery import field, memo
 from apimachinery.field import FieldError
@@ -209,6 +210,15 @@ def cidr_warnings(path: str, value: str) -> list[str]:
     if not warnings and isinstance(network, IPv6Network) and str(network) != value:
         warnings.append(f"{path}: IPv6 CIDR value {quoted} should be in RFC 5952 canonical format ({canonical})")
     return warnings
+
+
+def load_balancer_warnings(obj: Mapping[str, Any]) -> list[str]:
+    """Odd spellings in status.loadBalancer, of a Service or an Ingress; the path is the entry's, as in the original."""
+    found: list[str] = []
+    for position, entry in enumerate(((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()):
+        if address := entry.get("ip"):
+            found += ip_warnings(f"status.loadBalancer.ingress[{position}]", address)
+    return found
 
 
 @memo.small(16384, 128)

@@ -134,7 +134,7 @@ def _modes(spec: Obj, path: str) -> list[FieldError]:
 
 
 def _validate_spec(spec: Obj, name: str, path: str, old: Obj | None) -> list[FieldError]:
-    errors = _modes(spec, path) + _capacity(spec.get("capacity") or {}, path + ".capacity")
+    errors = _modes(spec, path) + _capacity(spec.get("capacity"), path + ".capacity")
     policy = spec.get("persistentVolumeReclaimPolicy") or ""
     if policy and policy not in _POLICIES:
         errors.append(field.not_supported(path + ".persistentVolumeReclaimPolicy", policy, _POLICIES))
@@ -161,10 +161,12 @@ def _recycled_root(spec: Obj, path: str) -> list[FieldError]:
     return [field.forbidden(path + ".persistentVolumeReclaimPolicy", text)]
 
 
-def _capacity(capacity: Obj, path: str) -> list[FieldError]:
+def _capacity(given: Obj | None, path: str) -> list[FieldError]:
+    capacity = given or {}
     errors = [] if capacity else [field.required(path)]
     if "storage" not in capacity or len(capacity) > 1:
-        errors.append(field.not_supported(path, dict(sorted(capacity.items())) or None, ("storage",)))
+        shown = None if given is None else dict(sorted(given.items()))
+        errors.append(field.not_supported(path, shown, ("storage",)))
     for name, amount in capacity.items():
         at = f"{path}[{name}]"
         errors += resources.validate_basic(amount, at) + resources.validate_positive(amount, at)
@@ -226,10 +228,11 @@ def validate_update(volume: Obj, old: Obj) -> list[FieldError]:
     source, had = source_of(spec), source_of(before)
     if "csi" in had and had["csi"].get("controllerExpandSecretRef") is None and "csi" in source:
         source["csi"] = {key: value for key, value in source["csi"].items() if key != "controllerExpandSecretRef"}
-    if not meta.same(source, had):
-        text = "spec.persistentvolumesource is immutable after creation\n"
-        text += diff(gostruct.volume_source(had, [*_SOURCES]), gostruct.volume_source(source, [*_SOURCES]))
-        errors.append(field.forbidden("spec.persistentvolumesource", text))
+    if source != had:
+        now, then = (gostruct.volume_source(each, [*_SOURCES]) for each in (source, had))
+        if not meta.same(now, then):
+            text = "spec.persistentvolumesource is immutable after creation\n" + diff(then, now)
+            errors.append(field.forbidden("spec.persistentvolumesource", text))
     errors += meta.validate_immutable(spec.get("volumeMode"), before.get("volumeMode"), "volumeMode")
     affinity, was = spec.get("nodeAffinity"), before.get("nodeAffinity")
     if was is not None and not _same_affinity(affinity, was):
@@ -248,17 +251,23 @@ def _same_affinity(now: Obj | None, then: Obj) -> bool:
 
 
 def _with_newer_labels(now: Obj, then: Obj) -> Obj:
-    """The new affinity with those requirements named as before that only took a label's newer name."""
+    """The new affinity with those requirements named as before that only took a label's newer name, or lost a name that
+    has no newer one: the original looks that up, too."""
     terms = (now.get("required") or {}).get("nodeSelectorTerms") or []
     before = (then.get("required") or {}).get("nodeSelectorTerms") or []
     out = []
     for term, old_term in zip(terms, before, strict=False):
-        expressions = []
-        for new, old in zip(term.get("matchExpressions") or (), old_term.get("matchExpressions") or (), strict=False):
-            renamed = _BETA_LABELS.get(old.get("key", "")) == new.get("key")
-            expressions.append({**new, "key": old["key"]} if renamed else new)
-        if len(expressions) == len(term.get("matchExpressions") or ()):
-            term = {**term, "matchExpressions": expressions}
+        for part in ("matchExpressions", "matchFields"):
+            pairs = zip(term.get(part) or (), old_term.get(part) or (), strict=False)
+            named = [
+                {**new, "key": old["key"]}
+                if _BETA_LABELS.get(old.get("key", ""), "") == (new.get("key") or "")
+                else new
+                for new, old in pairs
+                if old.get("key")
+            ]
+            if named and len(named) == len(term[part]):
+                term = {**term, part: named}
         out.append(term)
     if len(out) != len(terms):
         return now

@@ -144,15 +144,6 @@ def warnings(service: Obj) -> list[str]:
     return found
 
 
-def status_warnings(service: Obj) -> list[str]:
-    """Odd spellings among a load balancer's addresses; the path is the entry's, as in the original."""
-    found: list[str] = []
-    for position, entry in enumerate(((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()):
-        if address := entry.get("ip"):
-            found += ips.ip_warnings(f"status.loadBalancer.ingress[{position}]", address)
-    return found
-
-
 def _ignored(spec: Obj) -> list[str]:
     """What a headless service has no use for."""
     found = [

@@ -9,7 +9,7 @@ from apimachinery.field import FieldError
 from apiserver.kinds import cells
 from apiserver.kinds.core import service_allocation, service_families
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj, Subresource
-from apiserver.validation import names, service_updates, services
+from apiserver.validation import ips, names, service_updates, services
 
 _AFFINITY_TIMEOUT = 10800  # seconds
 
@@ -17,7 +17,6 @@ _AFFINITY_TIMEOUT = 10800  # seconds
 class ServiceKind(Kind):
     kind = "Service"
     plural = "services"
-    revalidates_metadata = 1
     returns_deleted = True
     short_names = ("svc",)
     categories = ("all",)
@@ -77,7 +76,7 @@ class ServiceKind(Kind):
         return service_updates.validate_update(obj, old)
 
     def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
-        return service_updates.status_warnings(obj) if ctx.subresource == "status" else service_updates.warnings(obj)
+        return ips.load_balancer_warnings(obj) if ctx.subresource == "status" else service_updates.warnings(obj)
 
     def canonicalize(self, obj: Obj) -> None:
         """Once the policy was filled in where it means nothing; since then nobody is shown it there."""

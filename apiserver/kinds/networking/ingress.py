@@ -10,6 +10,7 @@ from apimachinery.field import FieldError
 from apiserver.kinds import cells
 from apiserver.kinds.networking import ingress_rules
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
+from apiserver.validation import ips
 
 _CLASS = "The name of the IngressClass resource that should be used for additional configuration"
 
@@ -52,8 +53,11 @@ class Ingress(Kind):
         return ingress_rules.validate(obj, old)
 
     def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
-        if old is None and ingress_rules.CLASS_ANNOTATION in (obj["metadata"].get("annotations") or {}):
-            name = ingress_rules.CLASS_ANNOTATION
+        if ctx.subresource == "status":
+            return ips.load_balancer_warnings(obj)
+        name = ingress_rules.CLASS_ANNOTATION
+        unnamed = (obj.get("spec") or {}).get("ingressClassName") is None
+        if old is None and unnamed and name in (obj["metadata"].get("annotations") or {}):
             return [f"annotation \"{name}\" is deprecated, please use 'spec.ingressClassName' instead"]
         return []
 

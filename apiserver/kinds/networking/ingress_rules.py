@@ -66,9 +66,9 @@ def _rule(rule: Obj, path: str, lenient: bool) -> list[FieldError]:
     if wildcard:
         errors += [field.invalid(path + ".host", host, text) for text in names.wildcard_subdomain(host)]
     elif host:
-        errors += [field.invalid(path + ".host", host, text) for text in names.dns_subdomain(host)]
         if ips.parse(host) is not None:
             errors.append(field.invalid(path + ".host", host, "must be a DNS name, not an IP address"))
+        errors += [field.invalid(path + ".host", host, text) for text in names.dns_subdomain(host)]
     if not wildcard or not lenient:
         errors += _http(rule.get("http"), path + ".http")
     return errors

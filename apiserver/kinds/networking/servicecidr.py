@@ -34,7 +34,7 @@ class ServiceCIDR(Kind):
             return []
         now, then = _cidrs(obj), _cidrs(old)
         if len(now) != len(then) and (len(then), len(now)) != (1, 2):
-            return [field.invalid(_PATH, now, meta.IMMUTABLE)]
+            return [field.invalid(_PATH, (obj.get("spec") or {}).get("cidrs"), meta.IMMUTABLE)]
         errors = [
             field.invalid(f"{_PATH}[{i}]", cidr, meta.IMMUTABLE)
             for i, (cidr, before) in enumerate(zip(now, then, strict=False))

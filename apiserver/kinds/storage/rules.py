@@ -25,7 +25,7 @@ def provisioner(name: str, path: str) -> list[FieldError]:
     """The name of a provisioner: a qualified name in any case."""
     errors = [] if name else [field.required(path, name)]
     if name:
-        errors += [field.invalid(path, name, text) for text in names.qualified_name(name.lower())]
+        errors += [field.invalid(path, name.lower(), text) for text in names.qualified_name(name.lower())]
     return errors
 
 

@@ -89,6 +89,7 @@ def test_only_the_series_of_a_new_one_changes() -> None:
     assert tester.update(changed(NEW, {"reason": "Other", "message": "m"}), old, group=STRICT).errors == [
         'reason: Invalid value: "Other": field is immutable',
         'message: Invalid value: "m": field is immutable',
+        'reason: Invalid value: "Other": field is immutable',
     ]
     assert tester.update(changed(NEW, {"reason": "Other"}), old).errors == []
 
