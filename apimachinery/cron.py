@@ -105,7 +105,7 @@ def parse(text: str) -> Schedule:
     if text.startswith(("TZ=", "CRON_TZ=")):
         end = text.find(" ")
         if end < 0:
-            raise CronError("invalid schedule format: runtime error: slice bounds out of range")
+            raise CronError("invalid schedule format: runtime error: slice bounds out of range [:-1]")
         name = text[text.index("=") + 1 : end]
         zone = load_zone(name)
         if zone is None:

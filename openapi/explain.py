@@ -6,6 +6,7 @@ hold Pairs in place of dicts, and Literal in place of floats, when the body's by
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -13,6 +14,29 @@ from apimachinery import quantity
 from openapi import compile, scalars
 from openapi.compile import OMIT
 from openapi.schemas import Field, TypeInfo
+
+# Structs that Go embeds in others: their names stand in the path of a type error, though not in JSON. The number of a field
+# in protobuf tells whether it comes from one: a dot for each level.
+_KEY_REFERENCE = ("LocalObjectReference",)
+_EMBEDDED = {
+    "ConfigMapEnvSource": _KEY_REFERENCE,
+    "ConfigMapKeySelector": _KEY_REFERENCE,
+    "ConfigMapProjection": _KEY_REFERENCE,
+    "ConfigMapVolumeSource": _KEY_REFERENCE,
+    "DeviceAllocationConfiguration": ("DeviceConfiguration",),
+    "DeviceClaimConfiguration": ("DeviceConfiguration",),
+    "DeviceClassConfiguration": ("DeviceConfiguration",),
+    "EphemeralContainer": ("EphemeralContainerCommon",),
+    "IngressRule": ("IngressRuleValue",),
+    "NamedRuleWithOperations": ("RuleWithOperations", "Rule"),
+    "PersistentVolumeSpec": ("PersistentVolumeSource",),
+    "Probe": ("ProbeHandler",),
+    "RuleWithOperations": ("Rule",),
+    "SecretEnvSource": _KEY_REFERENCE,
+    "SecretKeySelector": _KEY_REFERENCE,
+    "SecretProjection": _KEY_REFERENCE,
+    "Volume": ("VolumeSource",),
+}
 
 SCHEMA = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
 
@@ -184,9 +208,10 @@ class _Walk:
         return out
 
     def field_value(self, field: Field, item: Any, where: str) -> Any:
-        self.stack.append(field.name)
+        depth = len(self.stack)
+        self.stack += (*field.within, field.name)
         result = self.value(field.type, item, where, field.go)
-        self.stack.pop()
+        del self.stack[depth:]
         info = field.type
         if result is OMIT or field.pointer or info.kind == "any" or info.code in ("T", "M", "Q", "I", "D"):
             return result
@@ -194,7 +219,7 @@ class _Walk:
             return OMIT if field.omitzero and result == info.decoder({}) else result
         if field.name == "managedFields":
             return result
-        if not result and (field.omitempty or info.kind in ("list", "map") or info.code == "y"):
+        if not result and (field.omitempty or info.code == "y"):
             return OMIT
         return result
 
@@ -258,8 +283,11 @@ class _Walk:
         return number(value)
 
     def as_y(self, value: Any, path: str, go_type: str) -> Any:
+        if isinstance(value, list) and not isinstance(value, Pairs):  # to Go a slice like any other
+            octets = [0 if item is None else self.integer(item, "uint8", 0, 255) for item in value]
+            return "" if self.error else base64.b64encode(bytes(octets)).decode()
         if not isinstance(value, str):
-            return self.mismatch(value, go_type or "[]uint8", "slice")
+            return self.mismatch(value, go_type, "slice")
         return self.reading(scalars.canonical_base64, value)
 
     def reading(self, read: Any, value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from apimachinery import field, selectors
 from apimachinery.field import FieldError
 from apimachinery.selectors import LabelSelector, SelectorError
-from apiserver.kinds.core import podtemplate_defaults
+from apiserver.kinds.core import pod_features, podtemplate_defaults
 from apiserver.registry.kind import Obj
 from apiserver.validation import claims, labels, podspec
 from apiserver.validation.pod import warnings as pod_warnings
@@ -43,10 +43,17 @@ def default_template(spec: Obj) -> None:
     podtemplate_defaults.default_pod_template(spec.setdefault("template", {}))
 
 
+def prepare(obj: Obj, *parents: str) -> None:
+    """What a write of a workload forgets in its template: fields of features that are switched off."""
+    holder: Obj = obj
+    for name in parents or ("spec",):
+        holder = holder.get(name) or {}
+    pod_features.drop(pod_features.template_spec(holder))
+
+
 def default_claim(claim: Obj) -> None:
-    """Defaults of a claim in a StatefulSet, where it is a whole object."""
-    claim["kind"] = claim.get("kind") or "PersistentVolumeClaim"
-    claim["apiVersion"] = claim.get("apiVersion") or "v1"
+    """Defaults of a claim in a StatefulSet, where it is a whole object, whatever the client called it."""
+    claim["kind"], claim["apiVersion"] = "PersistentVolumeClaim", "v1"
     status = claim["status"] = claim.get("status") or {}
     status["phase"] = status.get("phase") or "Pending"
     spec = claim["spec"] = claim.get("spec") or {}
@@ -76,26 +83,12 @@ def warnings(obj: Obj, old: Obj | None, *parents: str) -> list[str]:
     return pod_warnings.template_warnings(holder.get("template"), ".".join((*(parents or ("spec",)), "template")))
 
 
-def read_only_disks(volumes: list[Obj] | None, path: str) -> list[FieldError]:
-    """Disks that several pods share must be read-only."""
-    text = "must be true for replicated pods > 1; GCE PD can only be mounted on multiple machines if it is read-only"
-    return [
-        field.invalid(f"{path}[{position}].gcePersistentDisk.readOnly", False, text)
-        for position, volume in enumerate(volumes or ())
-        if volume.get("gcePersistentDisk") is not None and not volume["gcePersistentDisk"].get("readOnly")
-    ]
-
-
-def validate_replicated(
-    template: Obj, selector: LabelSelector, replicas: int, path: str, old: Obj | None
-) -> list[FieldError]:
+def validate_replicated(template: Obj, selector: LabelSelector, path: str, old: Obj | None) -> list[FieldError]:
     """The template of a ReplicaSet or Deployment. old: the stored template, on an update."""
     errors: list[FieldError] = []
     if not selector.empty:
         errors += mismatch(selector, template, path)
     errors += validate_template(template, path, old)
-    if replicas > 1:
-        errors += read_only_disks((template.get("spec") or {}).get("volumes"), path + ".spec.volumes")
     return errors + endless(template, path, "ReplicaSet")
 
 
@@ -114,7 +107,7 @@ def validate_selector_and_template(spec: Obj, old: Obj | None) -> list[FieldErro
         return [*errors, field.invalid("spec.selector", selector, "invalid label selector")]
     template = spec.get("template") or {}
     old_template = old and old.get("template")
-    return errors + validate_replicated(template, parsed, spec.get("replicas") or 0, "spec.template", old_template)
+    return errors + validate_replicated(template, parsed, "spec.template", old_template)
 
 
 def endless(template: Obj, path: str, kind: str) -> list[FieldError]:

@@ -45,8 +45,11 @@ def not_above(obj: Mapping[str, Any], path: str, limit: int, text: str, *fields:
 
 
 def percent_value(value: int | str | None) -> int | None:
-    """The number of a percentage, None for what is none."""
-    return _integer(value[:-1]) if isinstance(value, str) and not names.percent(value) else None
+    """The number of a percentage, None for what is none. One too large for Go's integers is the largest of them."""
+    if not isinstance(value, str) or names.percent(value):
+        return None
+    number = _integer(value[:-1])
+    return _BOUND - 1 if number is None else number
 
 
 def _integer(text: str) -> int | None:

@@ -11,7 +11,7 @@ something to check. The rules are those of the original's pkg/apis/core/validati
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from apimachinery import field, pods, quantity
@@ -36,22 +36,36 @@ def validate_pod_template(template: Obj, path: str, old: Obj | None = None) -> l
     """A PodTemplateSpec. old: the stored one in an update, whose faults are let through."""
     errors = _template(template, path, STRICT)
     if errors and old is not None:
-        stored = (old.get("metadata") or {}).get("annotations") or {}
-        cost = pod_annotations.has_invalid_deletion_cost(stored)
-        options = tolerating(old.get("spec") or {}, is_pod=False, invalid_deletion_cost=cost)
-        errors = _template(template, path, options)
+        errors = _template(template, path, _tolerating_template(old))
+    return errors
+
+
+def validate_template_metadata(template: Obj, path: str, old: Obj | None = None) -> list[FieldError]:
+    """Labels and annotations of a PodTemplateSpec alone. old: as above."""
+    return _template_metadata(template, path, STRICT if old is None else _tolerating_template(old))
+
+
+def _tolerating_template(old: Obj) -> PodOptions:
+    stored = (old.get("metadata") or {}).get("annotations") or {}
+    cost = pod_annotations.has_invalid_deletion_cost(stored)
+    return tolerating(old.get("spec") or {}, is_pod=False, invalid_deletion_cost=cost)
+
+
+def _template_metadata(template: Obj, path: str, options: PodOptions) -> list[FieldError]:
+    metadata = template.get("metadata") or {}
+    errors: list[FieldError] = []
+    if given := metadata.get("labels"):
+        errors += labels.validate_labels(given, path + ".labels")
+    if annotations := metadata.get("annotations"):
+        errors += meta.validate_annotations(annotations, path + ".annotations")
+        errors += pod_annotations.validate(annotations, template.get("spec") or {}, path + ".annotations", options)
     return errors
 
 
 def _template(template: Obj, path: str, options: PodOptions) -> list[FieldError]:
-    metadata, spec = template.get("metadata") or {}, template.get("spec") or {}
-    errors: list[FieldError] = []
-    if given := metadata.get("labels"):
-        errors += labels.validate_labels(given, path + ".labels")
-    annotations = metadata.get("annotations")
-    if annotations:
-        errors += meta.validate_annotations(annotations, path + ".annotations")
-        errors += pod_annotations.validate(annotations, spec, path + ".annotations", options)
+    spec = template.get("spec") or {}
+    errors = _template_metadata(template, path, options)
+    annotations = (template.get("metadata") or {}).get("annotations")
     errors += validate_pod_spec(spec, path + ".spec", options, annotations=annotations)
     if annotations:
         errors += pod_annotations.validate_profiles_match(annotations, spec, path + ".spec")
@@ -147,14 +161,19 @@ def validate_pod_spec(
         errors += security.validate_user_namespace(spec, path, options)
     if spec.get("hostnameOverride") is not None:
         errors += _hostname_override(spec, path)
-    errors += _named(spec, path)
+    errors += _named(spec, path, _WHOSE_AND_WHERE)
     seconds = spec.get("activeDeadlineSeconds")
     if seconds is not None and not 1 <= seconds <= _MAX_INT32:
         errors.append(field.invalid(path + ".activeDeadlineSeconds", seconds, names.range_text(1, _MAX_INT32)))
+    errors += _named(spec, path, _HOST_NAMES)
     if given := spec.get("tolerations"):
         errors += scheduling.validate_tolerations(given, path + ".tolerations")
     if given := spec.get("hostAliases"):
         errors += _host_aliases(given, path + ".hostAliases")
+    if (name := spec.get("priorityClassName")) and (texts := names.dns_subdomain(name)):
+        errors += [field.invalid(path + ".priorityClassName", name, text) for text in texts]
+    if (name := spec.get("runtimeClassName")) is not None:
+        errors += [field.invalid(path + ".runtimeClassName", name, text) for text in names.dns_subdomain(name)]
     preemption = spec.get("preemptionPolicy")
     if preemption is not None and preemption not in ("PreemptLowerPriority", "Never"):
         errors += validate_preemption_policy(preemption, path + ".preemptionPolicy")
@@ -167,23 +186,16 @@ def validate_pod_spec(
     return errors
 
 
-_NAMES = (
-    ("serviceAccountName", names.dns_subdomain),
-    ("nodeName", names.dns_subdomain),
-    ("hostname", names.dns_label),
-    ("subdomain", names.dns_label),
-    ("priorityClassName", names.dns_subdomain),
-)
+_WHOSE_AND_WHERE = (("serviceAccountName", names.dns_subdomain), ("nodeName", names.dns_subdomain))
+_HOST_NAMES = (("hostname", names.dns_label), ("subdomain", names.dns_label))
 
 
-def _named(spec: Obj, path: str) -> list[FieldError]:
-    """Fields that name something."""
+def _named(spec: Obj, path: str, rules: Sequence[tuple[str, Callable[[str], list[str]]]]) -> list[FieldError]:
+    """Fields that name something, where they are set."""
     errors: list[FieldError] = []
-    for key, check in _NAMES:
+    for key, check in rules:
         if (value := spec.get(key)) and (texts := check(value)):
             errors += [field.invalid(f"{path}.{key}", value, text) for text in texts]
-    if (value := spec.get("runtimeClassName")) is not None:
-        errors += [field.invalid(path + ".runtimeClassName", value, text) for text in names.dns_subdomain(value)]
     return errors
 
 
@@ -201,7 +213,7 @@ def _resource_claims(claims: Any, path: str, *, mirror: bool) -> list[FieldError
     seen: set[str] = set()
     for position, claim in enumerate(claims):
         if mirror:
-            errors.append(field.forbidden("", "static pods do not support resource claims"))
+            errors.append(field.forbidden("[]", "static pods do not support resource claims"))
             continue
         at, name = f"{path}[{position}]", claim.get("name") or ""
         own, template = claim.get("resourceClaimName"), claim.get("resourceClaimTemplateName")

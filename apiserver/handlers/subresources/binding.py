@@ -20,12 +20,14 @@ async def bind(scope: Scope, request: Request) -> Reply:
     posted = await body.read(scope, request, _EXPECTED, preconditions=bool(request.info.name))
     meta = posted.obj["metadata"]
     name = request.info.name or meta.get("name") or ""
-    if meta.get("name") != name:
+    if (meta.get("name") or "") != name:
         raise errors.bad_request("name in URL does not match name in Binding object")
     binding = await body.admit(scope, request, posted, name)
     found = pod_binding.validate_binding(binding)
     if found:
         raise metadata.plain_failure(_aggregate(found))
+    if not name:
+        raise errors.bad_request("Name parameter required.")
     store = scope.server.store_of("", "pods")
     dry_run = bool(posted.options.get("dryRun"))
     await store.replace(request.info.namespace, name, lambda pod: _assign(scope, pod, binding), dry_run=dry_run)

@@ -15,7 +15,7 @@ from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, Obj
-from apiserver.validation import meta, numbers
+from apiserver.validation import meta, names, numbers
 
 _STORED_TEXT = "dataAsSent"  # only in storage: no client sees it, and what a client sends by that name is pruned
 
@@ -82,13 +82,17 @@ class ControllerRevision(Kind):
         obj["data"] = _with_text(data, _sent(ctx) or rawjson.compact(as_before))
 
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
-        errors: list[FieldError] = []
-        if obj.get("data") is None:
+        errors = numbers.non_negative(obj.get("revision"), "revision")
+        data = obj.get("data")
+        if data is None:
             errors.append(field.required("data", "data is mandatory"))
-        return errors + numbers.non_negative(obj.get("revision"), "revision")
+        elif not isinstance(data, dict):
+            errors.append(field.required("data", "data must be a valid JSON object"))
+        return errors
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
-        errors = self.validate(ctx, obj)
+        errors = meta.validate_object_meta(obj["metadata"], True, names.dns_subdomain, core=True)
+        errors += numbers.non_negative(obj.get("revision"), "revision")
         if _text(obj.get("data")) != _text(old.get("data")):
             errors.append(field.invalid("data", obj.get("data"), meta.IMMUTABLE))
         return errors

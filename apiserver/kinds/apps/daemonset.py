@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from apimachinery import field
 from apimachinery.clock import Clock
+from apimachinery.errors import bad_request
 from apimachinery.field import FieldError
 from apiserver.kinds import cells, podtemplates
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
 from apiserver.validation import labels, meta, numbers
 
 # The internal field spec.templateGeneration of the original lives on in v1 as this annotation.
+_INTEGER = re.compile("[+-]?[0-9]+")
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 
 _COUNTS = (
@@ -57,7 +60,7 @@ class DaemonSet(Kind):
 
     def default(self, obj: Obj, version: str) -> None:
         annotations = obj["metadata"]["annotations"] = obj["metadata"].get("annotations") or {}
-        annotations.setdefault(_TEMPLATE_GENERATION, "0")
+        annotations[_TEMPLATE_GENERATION] = _read_generation(annotations.get(_TEMPLATE_GENERATION, "0"), version)
         spec = obj.setdefault("spec", {})
         podtemplates.default_template(spec)
         update = spec.setdefault("updateStrategy", {})
@@ -66,16 +69,20 @@ class DaemonSet(Kind):
             rolling = update["rollingUpdate"] = update.get("rollingUpdate") or {}
             if rolling.get("maxUnavailable") is None:
                 rolling["maxUnavailable"] = 1
-            if rolling.get("maxSurge") is None:
-                rolling["maxSurge"] = 0
+        if (rolling := update.get("rollingUpdate")) is not None:
+            for name in ("maxUnavailable", "maxSurge"):
+                if rolling.get(name) is None:
+                    rolling[name] = 0
         if spec.get("revisionHistoryLimit") is None:
             spec["revisionHistoryLimit"] = 10
 
     def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
+        podtemplates.prepare(obj)
         if _template_generation(obj) < 1:
             _set_template_generation(obj, 1)
 
     def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        podtemplates.prepare(obj)
         if ctx.subresource == "status":
             return
         generation = _template_generation(old)
@@ -94,16 +101,25 @@ class DaemonSet(Kind):
         return errors + _validate_spec(new_spec, old_spec)
 
     def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
-        return [] if ctx.subresource else podtemplates.warnings(obj, old)
+        if ctx.subresource or (old is not None and _template_generation(obj) == _template_generation(old)):
+            return []
+        return podtemplates.warnings(obj, None)
 
 
 def _template_generation(obj: Obj) -> int:
-    text = (obj["metadata"].get("annotations") or {}).get(_TEMPLATE_GENERATION, "0")
-    try:
-        generation = int(text) if len(text) < 40 else 0
-    except ValueError:
-        return 0
-    return generation if -(2**63) <= generation < 2**63 else 0
+    """As prepare_create and prepare_update have written it."""
+    return int((obj["metadata"].get("annotations") or {}).get(_TEMPLATE_GENERATION, "0"))
+
+
+def _read_generation(text: str, version: str) -> str:
+    """As the original writes the number again; 400 for what it cannot convert to one."""
+    if _INTEGER.fullmatch(text) and len(text) < 40 and -(2**63) <= int(text) < 2**63:
+        return str(int(text))
+    problem = "value out of range" if _INTEGER.fullmatch(text) else "invalid syntax"
+    raise bad_request(
+        f'DaemonSet in version "{version}" cannot be handled as a DaemonSet: '
+        f"strconv.ParseInt: parsing {field.go_quote(text)}: {problem}"
+    )
 
 
 def _set_template_generation(obj: Obj, generation: int) -> None:
@@ -121,7 +137,6 @@ def _validate_spec(spec: Obj, old: Obj | None) -> list[FieldError]:
     if selector is not None and labels.is_empty(selector):
         errors.append(field.invalid("spec.selector", selector, "empty selector is invalid for daemonset"))
     errors += podtemplates.validate_template(template, "spec.template", old and old.get("template"))
-    errors += podtemplates.read_only_disks((template.get("spec") or {}).get("volumes"), "spec.template.spec.volumes")
     errors += podtemplates.endless(template, "spec.template", "DaemonSet")
     errors += numbers.non_negative_fields(spec, "spec", "minReadySeconds")
     errors += _validate_strategy(spec.get("updateStrategy") or {})

@@ -64,7 +64,11 @@ class Deployment(Kind):
         # Annotations count as desired state here, unlike elsewhere: the original bumps the generation for them.
         return obj.get("spec"), obj["metadata"].get("annotations") or {}
 
+    def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
+        podtemplates.prepare(obj)
+
     def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        podtemplates.prepare(obj)
         if ctx.subresource == "status":
             strategy.keep_metadata(obj, old, ("labels",))
 

@@ -48,6 +48,12 @@ class ReplicaSet(Kind):
         if spec.get("replicas") is None:
             spec["replicas"] = 1
 
+    def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
+        podtemplates.prepare(obj)
+
+    def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        podtemplates.prepare(obj)
+
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
         return _validate_spec(obj["spec"], None)
 

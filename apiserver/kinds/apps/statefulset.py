@@ -9,7 +9,8 @@ from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells, podtemplates
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, SCALE, STATUS, Column, Ctx, Kind, Obj, Scale
-from apiserver.validation import labels, meta, names, numbers
+from apiserver.validation import labels, meta, names, numbers, podspec
+from apiserver.validation.pod import warnings as pod_warnings
 
 _MUTABLE = (
     "replicas",
@@ -74,13 +75,19 @@ class StatefulSet(Kind):
         for claim in spec.get("volumeClaimTemplates") or ():
             podtemplates.default_claim(claim)
 
+    def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
+        _forget(obj)
+
+    def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        _forget(obj)
+
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
-        return _validate_spec(obj["spec"], None)
+        return _validate_spec(obj["spec"])
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
         if ctx.subresource == "status":
             return _validate_status(obj.get("status") or {}, old.get("status") or {})
-        errors = _validate_spec(obj["spec"], old["spec"])
+        errors = _validate_change(obj["spec"], old["spec"])
         fixed = [{k: v for k, v in each["spec"].items() if k not in _MUTABLE} for each in (obj, old)]
         if not meta.same(*fixed):
             listed = ", ".join(f"'{name}'" for name in _MUTABLE[:-1])
@@ -92,6 +99,10 @@ class StatefulSet(Kind):
         if ctx.subresource:
             return []
         texts = podtemplates.warnings(obj, old)
+        below = "" if old is None else ".Spec"  # the original misspells it
+        for position, claim in enumerate(obj["spec"].get("volumeClaimTemplates") or ()):
+            at = f"spec.volumeClaimTemplates[{position}]{below}"
+            texts += pod_warnings.claim_spec_warnings(claim.get("spec") or {}, at)
         if (obj["spec"].get("revisionHistoryLimit") or 0) < 0:
             texts.append(
                 "spec.revisionHistoryLimit: a negative value retains all historical revisions; "
@@ -100,7 +111,16 @@ class StatefulSet(Kind):
         return texts
 
 
-def _validate_spec(spec: Obj, old: Obj | None) -> list[FieldError]:
+def _validate_change(spec: Obj, old: Obj) -> list[FieldError]:
+    """An update's spec. Nobody looks into the template if anything is wrong with what is stored."""
+    errors = _validate_spec(spec, old)
+    if errors and _validate_spec(old, old):
+        errors = _validate_spec(spec, old, into_template=False)
+    return errors
+
+
+def _validate_spec(spec: Obj, old: Obj | None = None, *, into_template: bool = True) -> list[FieldError]:
+    """old: the stored spec, on an update. Claims and the service cannot change, so that they are looked at but once."""
     errors: list[FieldError] = []
     management = spec.get("podManagementPolicy")
     if not management:
@@ -114,18 +134,22 @@ def _validate_spec(spec: Obj, old: Obj | None) -> list[FieldError]:
         if retention is not None and (value := retention.get(name) or "") not in ("Retain", "Delete"):
             path = f"spec.persistentVolumeClaimRetentionPolicy.{name}"
             errors.append(field.not_supported(path, value, ["Retain", "Delete"]))
+    if old is None:
+        for position, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
+            errors += podtemplates.validate_claim(claim, f"spec.volumeClaimTemplates[{position}]")
     errors += numbers.non_negative_fields(spec, "spec", "replicas", "minReadySeconds")
     if ordinals := spec.get("ordinals"):
         errors += numbers.non_negative_fields(ordinals, "spec.ordinals", "start")
     if old is None and spec.get("serviceName"):
         service = spec["serviceName"]
         errors += [field.invalid("spec.serviceName", service, text) for text in names.dns_label(service)]
-    errors += _validate_selector_and_template(spec, old)
+    errors += _validate_selector_and_template(spec, old and old.get("template"), into_template)
     errors += podtemplates.endless(spec.get("template") or {}, "spec.template", "StatefulSet")
     return errors
 
 
-def _validate_selector_and_template(spec: Obj, old: Obj | None) -> list[FieldError]:
+def _validate_selector_and_template(spec: Obj, old: Obj | None, into_template: bool) -> list[FieldError]:
+    """old: the stored template."""
     errors: list[FieldError] = []
     selector, template = spec.get("selector"), spec.get("template") or {}
     if selector is None:
@@ -134,31 +158,39 @@ def _validate_selector_and_template(spec: Obj, old: Obj | None) -> list[FieldErr
         errors += labels.validate_label_selector(selector, "spec.selector")
         if labels.is_empty(selector):
             errors.append(field.invalid("spec.selector", selector, "empty selector is invalid for statefulset"))
-    claims = spec.get("volumeClaimTemplates") or ()
-    if old is None:  # claims cannot change later
-        for position, claim in enumerate(claims):
-            errors += podtemplates.validate_claim(claim, f"spec.volumeClaimTemplates[{position}]")
     parsed = podtemplates.selector_of(selector)
     if parsed is None:
         errors.append(field.invalid("spec.selector", selector, ""))
         return errors
     if not parsed.empty:
         errors += podtemplates.mismatch(parsed, template, "spec.template")
-    stored = _with_claims(old.get("template") or {}, claims) if old is not None else None
-    if stored is None or not podtemplates.validate_template(stored, "spec.template", None):
-        errors += podtemplates.validate_template(_with_claims(template, claims), "spec.template", stored)
-    return errors
+    made = _as_made(template, spec)
+    if into_template:
+        errors += podtemplates.validate_template(made, "spec.template", old)
+    return errors + podspec.validate_template_metadata(made, "spec.template", old)
 
 
-def _with_claims(template: Obj, claims: Any) -> Obj:
-    """The template as its pods will be: claims are volumes too, and win over volumes of the same name."""
-    if not claims:
+def _as_made(template: Obj, spec: Obj) -> Obj:
+    """The template as its pods will be: claims are volumes too, and come before others of the same name; the names of hosts
+    are the controller's."""
+    pod = template.get("spec") or {}
+    claims = spec.get("volumeClaimTemplates") or ()
+    if not claims and not pod.get("subdomain") and not pod.get("hostname"):
         return template
-    spec = template.get("spec") or {}
-    added = {name: {"name": name, "persistentVolumeClaim": {"claimName": name}}
-             for name in (claim.get("metadata", {}).get("name", "") for claim in claims) if name}  # fmt: skip
-    kept = [volume for volume in spec.get("volumes") or () if volume.get("name") not in added]
-    return {**template, "spec": {**spec, "volumes": [*kept, *added.values()]}}
+    pod = {name: value for name, value in pod.items() if name not in ("subdomain", "hostname")}
+    if claims:
+        named = ((claim.get("metadata") or {}).get("name") or "" for claim in claims)
+        added = {name: {"name": name, "persistentVolumeClaim": {"claimName": name}} for name in named}
+        kept = [volume for volume in pod.get("volumes") or () if volume.get("name") not in added]
+        pod["volumes"] = [*added.values(), *kept]
+    return {**template, "spec": pod}
+
+
+def _forget(obj: Obj) -> None:
+    """Fields of features that are switched off."""
+    podtemplates.prepare(obj)
+    rolling = (obj["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}
+    rolling.pop("maxUnavailable", None)
 
 
 def _validate_strategy(update: Obj) -> list[FieldError]:
@@ -171,7 +203,7 @@ def _validate_strategy(update: Obj) -> list[FieldError]:
             return []
         return [field.invalid(path, _drawn(rolling), "only allowed for updateStrategy 'RollingUpdate'")]
     if kind != "RollingUpdate":
-        value = {"Type": kind, "RollingUpdate": rolling and _drawn(rolling)}
+        value = {"Type": kind, "RollingUpdate": None if rolling is None else _drawn(rolling)}
         return [field.invalid("spec.updateStrategy", value, "must be 'RollingUpdate' or 'OnDelete'")]
     if rolling is None:
         return []

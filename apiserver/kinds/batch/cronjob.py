@@ -9,11 +9,11 @@ from apimachinery import cron, field
 from apimachinery.clock import Clock
 from apimachinery.cron import CronError
 from apimachinery.field import FieldError
-from apiserver.kinds import cells, podtemplates
+from apiserver.kinds import cells, podtemplates, strategy
 from apiserver.kinds.batch import job_rules
 from apiserver.kinds.batch.job import default_failure_policy
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
-from apiserver.validation import names, numbers
+from apiserver.validation import numbers
 
 _NAME_LIMIT = 52  # a job's name has 11 characters more, and 63 in all
 _ZONE_PART = re.compile(r"[A-Za-z._0-9+][A-Za-z.\-_0-9+]{0,13}")
@@ -66,6 +66,12 @@ class CronJob(Kind):
         podtemplates.default_template(job)
         default_failure_policy(job)
 
+    def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
+        podtemplates.prepare(obj, "spec", "jobTemplate", "spec")
+
+    def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        podtemplates.prepare(obj, "spec", "jobTemplate", "spec")
+
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
         errors = _validate_spec(obj["spec"], None)
         name = obj["metadata"].get("name", "")
@@ -79,17 +85,11 @@ class CronJob(Kind):
     def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
         if ctx.subresource:
             return []
-        texts: list[str] = []
-        name = obj["metadata"]["name"]
-        if old is None and (found := names.dns_label(name)):
+        texts = strategy.pod_name_advice(obj["metadata"]["name"]) if old is None else []
+        texts += job_rules.warnings(obj, old, "spec", "jobTemplate", "spec")
+        if old is not None and "TZ" in (obj["spec"].get("schedule") or ""):
             texts.append(
-                "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; "
-                f"a DNS label is recommended: [{' '.join(found)}]"
-            )
-        texts += podtemplates.warnings(obj, old, "spec", "jobTemplate", "spec")
-        if "TZ" in (obj["spec"].get("schedule") or ""):
-            texts.append(
-                'CRON_TZ or TZ used in "spec.schedule" is not officially supported, see '
+                "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see "
                 "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
             )
         return texts

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 
 from apimachinery.field import go_quote
 
+_LONGEST = 4096  # digits; Python refuses to read more than 4300
+_BOUND = 1 << 63
 _INT = re.compile(r"[+-]?[0-9]+")
 
 
@@ -28,9 +31,9 @@ def _interval(text: str, completions: int) -> tuple[int, int]:
         raise ValueError(f"the fragment {go_quote(text)} violates the requirement that {rule}")
     found = []
     for limit in limits:
-        if not _INT.fullmatch(limit):
+        if not _INT.fullmatch(limit) or len(limit) > _LONGEST or not -_BOUND <= int(limit) < _BOUND:
             raise ValueError(f"cannot convert string to integer for index: {go_quote(limit)}")
-        if len(limit) > 20 or int(limit) >= completions:
+        if int(limit) >= completions:
             raise ValueError(f"too large index: {go_quote(limit)}")
         found.append(int(limit))
     if len(found) == 2 and found[0] >= found[1]:
@@ -44,18 +47,23 @@ def count(text: str, completions: int) -> int:
 
 
 def overlap(left: str, right: str, completions: int) -> int | None:
-    """The first index that both texts name; None when there is none or a text is malformed."""
-    try:
-        ours, theirs = list(intervals(left, completions)), list(intervals(right, completions))
-    except ValueError:
-        return None
+    """The first index that both texts name, None when there is none; what is malformed in them is passed over."""
+    ours, theirs = _readable(left, completions), _readable(right, completions)
     i = j = 0
     while i < len(ours) and j < len(theirs):
         first, end = max(ours[i][0], theirs[j][0]), min(ours[i][1], theirs[j][1])
         if first <= end:
             return first
-        if ours[i][1] < theirs[j][1]:
+        if ours[i][0] <= theirs[j][0]:
             i += 1
         else:
             j += 1
     return None
+
+
+def _readable(text: str, completions: int) -> list[tuple[int, int]]:
+    found = []
+    for part in text.split(",") if text else ():
+        with contextlib.suppress(ValueError):
+            found.append(_interval(part, completions))
+    return found

@@ -69,7 +69,10 @@ class Job(Kind):
         ):
             if spec.get(name) is None:
                 spec[name] = value
-        self.canonicalize(obj)
+        labels = podtemplates.template_labels(spec["template"])
+        if labels and not obj["metadata"].get("labels"):
+            # One map in two places, as in the original: what is generated later shows in both.
+            obj["metadata"]["labels"] = labels
 
     def canonicalize(self, obj: Obj) -> None:
         # The original defaults once more when it reads what it stored, and so sees the labels it has generated.
@@ -78,8 +81,12 @@ class Job(Kind):
             obj["metadata"]["labels"] = dict(labels)
 
     def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
+        podtemplates.prepare(obj)
         if not obj["spec"].get("manualSelector"):
             _generate_selector(obj)
+
+    def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        podtemplates.prepare(obj)
 
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
         return _validate(obj, None)
@@ -87,20 +94,15 @@ class Job(Kind):
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
         if ctx.subresource == "status":
             return job_status.validate(obj, old)
-        errors = _validate(obj, old)
+        errors = meta.validate_object_meta(obj["metadata"], True, names.dns_subdomain, core=True)
+        errors += _validate(obj, old)
         return errors + job_rules.validate_spec(obj["spec"], "spec", old["spec"]) + _validate_change(obj, old)
 
     def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
         if ctx.subresource:
             return []
-        spec = obj["spec"]
         texts = strategy.pod_name_advice(obj["metadata"]["name"]) if old is None else []
-        if (spec.get("completions") or 0) > 100_000 and (spec.get("parallelism") or 0) > 10_000:
-            texts.append(
-                "In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, "
-                "Kubernetes might not be able to track completedIndexes when a big number of indexes fail"
-            )
-        return texts + podtemplates.warnings(obj, old)
+        return texts + job_rules.warnings(obj, old, "spec")
 
 
 def default_failure_policy(spec: Obj) -> None:
@@ -116,10 +118,10 @@ def _generate_selector(obj: Obj) -> None:
     template = obj["spec"].setdefault("template", {})
     template_meta = template["metadata"] = template.get("metadata") or {}
     labels = template_meta["labels"] = template_meta.get("labels") or {}
-    if NAME_LABEL not in labels:
-        labels[_OLD_NAME_LABEL] = labels[NAME_LABEL] = meta_.get("name", "")
-    if UID_LABEL not in labels:
-        labels[_OLD_UID_LABEL] = labels[UID_LABEL] = meta_["uid"]
+    for name in (_OLD_NAME_LABEL, NAME_LABEL):
+        labels.setdefault(name, meta_.get("name", ""))
+    for name in (_OLD_UID_LABEL, UID_LABEL):
+        labels.setdefault(name, meta_["uid"])
     selector = obj["spec"]["selector"] = obj["spec"].get("selector") or {}
     match = selector["matchLabels"] = selector.get("matchLabels") or {}
     match.setdefault(UID_LABEL, meta_["uid"])
@@ -156,13 +158,14 @@ def _generated_selector(obj: Obj, prefixed: bool) -> list[FieldError]:
         if name not in labels:
             errors.append(field.required(path, f"must be '{value}'"))
         elif labels[name] != value:
-            errors.append(field.invalid(path, labels, f"must be '{value}'"))
+            errors.append(field.invalid(path, dict(sorted(labels.items())), f"must be '{value}'"))
     parsed = podtemplates.selector_of(spec["selector"])
     if parsed is not None and not parsed.matches(expected):
         errors.append(field.invalid("spec.selector", spec["selector"], "`selector` not auto-generated"))
     return errors
 
 
+_STRUCTS = ("podFailurePolicy", "successPolicy")
 _FIXED = ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy")
 
 
@@ -170,9 +173,10 @@ def _validate_change(obj: Obj, old: Obj) -> list[FieldError]:
     new_spec, old_spec = obj["spec"], old["spec"]
     errors = _completions_change(new_spec, old_spec)
     errors += meta.validate_immutable(new_spec.get("selector"), old_spec.get("selector"), "spec.selector")
-    errors += _template_change(new_spec.get("template") or {}, old)
+    errors += _template_change(new_spec, old)
     for name in _FIXED:
-        errors += meta.validate_immutable(new_spec.get(name), old_spec.get(name), f"spec.{name}")
+        draw = job_rules.draw(name) if name in _STRUCTS else None
+        errors += meta.validate_immutable(new_spec.get(name), old_spec.get(name), f"spec.{name}", draw)
     return errors
 
 
@@ -188,35 +192,45 @@ def _completions_change(new: Obj, old: Obj) -> list[FieldError]:
 _DIRECTIVES = ("nodeSelector", "tolerations", "schedulingGates")
 
 
-def _template_change(template: Obj, old: Obj) -> list[FieldError]:
-    """The template is fixed; while a job is suspended and has no pods, where and with what they run may change."""
-    old_spec, status = old["spec"], old.get("status") or {}
-    stored: Obj = old_spec.get("template") or {}
-    if old_spec.get("suspend"):
-        at_rest = "Suspended" in job_status.true_conditions(old) and not status.get("active")
-        if not status.get("startTime") or at_rest:
-            stored = _with_mutable_parts(template, stored)
-    if meta.same(template, stored):
-        return []
-    return [field.invalid("spec.template", gostruct.pod_template(template), meta.IMMUTABLE)]
+def _template_change(spec: Obj, old: Obj) -> list[FieldError]:
+    """The template is fixed. While a job is suspended and has no pods its metadata may change, where and with what pods run."""
+    template: Obj = spec.get("template") or {}
+    stored: Obj = old["spec"].get("template") or {}
+    if not _at_rest(old):
+        if meta.same(template, stored):
+            return []
+        return [field.invalid("spec.template", gostruct.pod_template(template), meta.IMMUTABLE)]
+    pod = template.get("spec") or {}
+    masked = _masked(stored.get("spec") or {}, pod)
+    return meta.validate_immutable(pod, masked, "spec.template.spec", gostruct.pod_spec)
 
 
-def _with_mutable_parts(template: Obj, stored: Obj) -> Obj:
-    new_pod, old_pod = template.get("spec") or {}, dict(stored.get("spec") or {})
+def _at_rest(job: Obj) -> bool:
+    """Whether it is suspended, has not started or has stopped again, and has no pods."""
+    status = job.get("status") or {}
+    if not job["spec"].get("suspend") or status.get("active"):
+        return False
+    return not status.get("startTime") or "Suspended" in job_status.conditions(job, "True")
+
+
+def _masked(stored: Obj, pod: Obj) -> Obj:
+    """The stored pod spec with what may change as the new one has it."""
+    out = dict(stored)
     for name in _DIRECTIVES:
-        old_pod[name] = new_pod.get(name)
-    affinity = dict(old_pod.get("affinity") or {})
-    affinity["nodeAffinity"] = (new_pod.get("affinity") or {}).get("nodeAffinity")
-    keep = new_pod.get("affinity") is not None or any(value is not None for value in affinity.values())
-    old_pod["affinity"] = affinity if keep else None
+        out[name] = pod.get(name)
+    new, old = pod.get("affinity"), stored.get("affinity")
+    if new is not None or old is not None:
+        affinity = {**(old or {}), "nodeAffinity": (new or {}).get("nodeAffinity")}
+        keep = new is not None or any(value is not None for value in affinity.values())
+        out["affinity"] = affinity if keep else None
     for group in ("containers", "initContainers"):
-        new_list, old_list = new_pod.get(group) or [], old_pod.get(group) or []
-        if [c.get("name") for c in new_list] == [c.get("name") for c in old_list]:
-            old_pod[group] = [{**o, "resources": n.get("resources")} for n, o in zip(new_list, old_list, strict=True)]
-    metadata = {**(stored.get("metadata") or {})}
-    for name in ("labels", "annotations"):
-        metadata[name] = (template.get("metadata") or {}).get(name)
-    return {**stored, "metadata": metadata, "spec": old_pod}
+        ours, theirs = stored.get(group) or [], pod.get(group) or []
+        if len(ours) == len(theirs):
+            out[group] = [
+                {**was, "resources": now.get("resources")} if was.get("name") == now.get("name") else was
+                for was, now in zip(ours, theirs, strict=True)
+            ]
+    return out
 
 
 def _state(obj: Obj, status: Obj) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from apimachinery import field
@@ -10,7 +10,7 @@ from apimachinery.field import FieldError
 from apiserver.kinds import podtemplates
 from apiserver.kinds.batch import indexes
 from apiserver.registry.kind import Obj
-from apiserver.validation import labels, names, numbers
+from apiserver.validation import gostruct, labels, names, numbers
 
 _MAX_PARALLELISM_INDEXED = 100_000
 _MAX_FAILED_INDEXES = 100_000
@@ -29,6 +29,28 @@ _STATUSES = ("False", "True", "Unknown")
 
 def _valid_values(values: Sequence[str]) -> str:
     return "valid values: [" + " ".join(f'"{value}"' for value in values) + "]"
+
+
+def draw(name: str) -> Callable[[Any], Any]:
+    """How messages show a field of a JobSpec that is an internal struct."""
+    return gostruct.value("batch/v1/Job", "spec", name)
+
+
+def warnings(obj: Obj, old: Obj | None, *parents: str) -> list[str]:
+    """About a JobSpec, which lies below `parents`; on an update only when that counted as one."""
+    if old is not None and obj["metadata"].get("generation") == old["metadata"].get("generation"):
+        return []
+    spec: Obj = obj
+    for name in parents:
+        spec = spec.get(name) or {}
+    texts: list[str] = []
+    many = (spec.get("completions") or 0) > _MANY_COMPLETIONS and (spec.get("parallelism") or 0) > _LIMIT_FOR_MANY
+    if many and spec.get("completionMode") == "Indexed":
+        texts.append(
+            f"{'.'.join(parents)}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher "
+            "than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail"
+        )
+    return texts + podtemplates.warnings(obj, old, *parents)
 
 
 def validate_spec(spec: Obj, path: str, old: Obj | None) -> list[FieldError]:
@@ -67,7 +89,8 @@ def validate_template_spec(spec: Obj, path: str, old: Obj | None) -> list[FieldE
         errors += _failure_policy(spec, policy, path + ".podFailurePolicy.rules")
     if (success := spec.get("successPolicy")) is not None:
         if spec.get("completionMode") != "Indexed":
-            errors.append(field.invalid(path + ".successPolicy", success, "requires indexed completion mode"))
+            drawn = draw("successPolicy")(success)
+            errors.append(field.invalid(path + ".successPolicy", drawn, "requires indexed completion mode"))
         else:
             errors += _success_policy(spec, success.get("rules") or (), path + ".successPolicy.rules")
     errors += _replacement_policy(spec, path + ".podReplacementPolicy")

@@ -7,10 +7,10 @@ from typing import Any
 from apimachinery.clock import Clock
 from apimachinery.field import FieldError, forbidden
 from apiserver.kinds import strategy
-from apiserver.kinds.core import pod_cells, pod_creation, pod_status, pod_updates
+from apiserver.kinds.core import pod_cells, pod_creation, pod_features, pod_status, pod_updates
 from apiserver.kinds.core.podtemplate_defaults import default_pod
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj, Subresource
-from apiserver.validation import podspec
+from apiserver.validation import meta, names, podspec
 from apiserver.validation.pod import annotations as pod_annotations
 from apiserver.validation.pod import options, warnings
 
@@ -66,12 +66,13 @@ class PodKind(Kind):
     def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
         if ctx.subresource == "status":
             pod_status.prepare(obj, old)
-        elif ctx.subresource in ("ephemeralcontainers", "resize"):
+            return
+        if ctx.subresource == "ephemeralcontainers":
             strategy.keep_metadata(obj, old)
-            if ctx.subresource == "resize":
-                pod_updates.keep_all_but_resources(obj, old)
-            else:
-                _keep_all_but_ephemeral(obj, old)
+            _keep_all_but_ephemeral(obj, old)
+        elif ctx.subresource == "resize":
+            pod_updates.keep_all_but_resources(obj, old)
+        pod_features.drop(obj["spec"])
 
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
         errors = podspec.validate_pod(obj)
@@ -87,11 +88,15 @@ class PodKind(Kind):
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
         if ctx.subresource == "status":
             return pod_status.validate(obj, old)
-        errors = _validate_again(obj, old)
-        if ctx.subresource == "ephemeralcontainers":
-            return errors + pod_updates.validate_ephemeral_containers(obj, old)
+        if refusal := pod_updates.refusal(ctx.subresource, old):
+            return refusal
+        errors = meta.validate_object_meta(obj["metadata"], True, names.dns_subdomain, core=True)
+        errors += _validate_again(obj, old)
         if ctx.subresource == "resize":
             return errors + pod_updates.validate_resize(obj, old)
+        errors += pod_annotations.validate_update(obj, old)
+        if ctx.subresource == "ephemeralcontainers":
+            return errors + pod_updates.validate_ephemeral_containers(obj, old)
         return errors + pod_updates.validate_update(obj, old)
 
     def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from apimachinery import pods
+from apiserver.kinds.core import pod_features
 from apiserver.kinds.core.pod_binding import set_condition
 from apiserver.registry.kind import Ctx, Obj
-from apiserver.validation.pod.annotations import APPARMOR
+from apiserver.validation.pod import security
+from apiserver.validation.pod.annotations import APPARMOR, profile_of_annotation
 from apiserver.validation.pod.options import containers
 
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -19,6 +21,7 @@ def prepare(ctx: Ctx, pod: Obj) -> None:
     spec = pod["spec"]
     status: Obj = {"phase": "Pending", "qosClass": pods.compute_qos_class(pod)}
     pod["status"] = status
+    pod_features.drop(spec)
     if spec.get("schedulingGates"):
         text = "Scheduling is blocked due to non-empty scheduling gates"
         condition = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": text}
@@ -63,21 +66,12 @@ def _adopt_profiles(ctx: Ctx, annotations: Mapping[str, str], spec: Obj) -> None
         key = APPARMOR + (container.get("name") or "")
         if key not in annotations or (container.get("securityContext") or {}).get("appArmorProfile") is not None:
             continue
-        profile = _profile(annotations[key])
+        profile = profile_of_annotation(annotations[key])
+        if profile and security.validate_app_armor(profile, ""):
+            profile = None
         if profile is not None and profile == pod_profile:
             continue
         if profile is not None and isinstance(container, dict):
             container.setdefault("securityContext", {})["appArmorProfile"] = profile
         text = 'deprecated since v1.30; use the "appArmorProfile" field instead'
         ctx.warnings.append(f"metadata.annotations[{key}]: {text}")
-
-
-def _profile(annotation: str) -> Obj | None:
-    if annotation == "unconfined":
-        return {"type": "Unconfined"}
-    if annotation == "runtime/default":
-        return {"type": "RuntimeDefault"}
-    name = annotation.removeprefix("localhost/")
-    if annotation.startswith("localhost/") and name and name == name.strip():
-        return {"type": "Localhost", "localhostProfile": name}
-    return None

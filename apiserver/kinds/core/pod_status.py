@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from apimachinery import field
 from apimachinery.field import FieldError
+from apiserver.kinds.core import pod_features
 from apiserver.registry.kind import Obj
 from apiserver.validation import ips, names
 from apiserver.validation.pod import annotations as pod_annotations
@@ -13,6 +14,7 @@ from apiserver.validation.pod import annotations as pod_annotations
 _SYSTEM_CONDITIONS = ("PodScheduled", "Ready", "Initialized")
 _HEALTH = ("Healthy", "Unhealthy", "Unknown")
 _MESSAGE_LIMIT = 1024
+_NOT_NEGATIVE = "must be a non-negative integer"
 _GROUPS = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 
 
@@ -36,6 +38,7 @@ def prepare(new: Obj, old: Obj) -> None:
         generation = kept.pop(0) if kept else 0
         if not condition.get("observedGeneration") and generation:
             condition["observedGeneration"] = generation
+    pod_features.drop_status(status)
 
 
 def step_addresses(status: Obj) -> None:
@@ -61,19 +64,27 @@ def warnings(pod: Obj) -> list[str]:
 def validate(new: Obj, old: Obj) -> list[FieldError]:
     """Everything wrong with a status update."""
     spec, status, old_status = new.get("spec") or {}, new.get("status") or {}, old.get("status") or {}
-    errors = pod_annotations.validate_update(
-        new["metadata"].get("annotations") or {}, old["metadata"].get("annotations") or {}
-    )
+    errors = pod_annotations.validate_update(new, old)
     errors += _conditions(status.get("conditions") or ())
     nominated = status.get("nominatedNodeName") or ""
     if nominated and nominated != old_status.get("nominatedNodeName"):
         texts = names.dns_subdomain(nominated)
         errors += [field.invalid("status.nominatedNodeName", nominated, text) for text in texts]
+        if (old.get("spec") or {}).get("nodeName"):
+            text = "may not be set on pods that are already bound to a node"
+            errors.append(field.forbidden("status.nominatedNodeName", text))
+    if (generation := status.get("observedGeneration") or 0) < 0:
+        errors.append(field.invalid("status.observedGeneration", generation, _NOT_NEGATIVE))
+        if (old.get("spec") or {}).get("nodeName"):
+            text = "may not be set on pods that are already bound to a node"
+            errors.append(field.forbidden("status.nominatedNodeName", text))
     if (status.get("qosClass") or "") != (old_status.get("qosClass") or ""):
         errors.append(field.invalid("status.qosClass", status.get("qosClass") or "", "field is immutable"))
     for group in _GROUPS:
         errors += _transitions(group, status, old_status, spec)
     errors += _claims(status.get("resourceClaimStatuses") or (), spec)
+    if (extended := status.get("extendedResourceClaimStatus")) is not None:
+        errors += _extended_claim(extended, spec, "status.extendedResourceClaimStatus")
     errors += _addresses(status, old_status, "podIPs") + _addresses(status, old_status, "hostIPs")
     for group in _GROUPS:
         errors += _users(status.get(group) or (), f"status.{group}", (spec.get("os") or {}).get("name") or "linux")
@@ -87,13 +98,12 @@ def validate(new: Obj, old: Obj) -> list[FieldError]:
 
 
 def _conditions(conditions: Sequence[Obj]) -> list[FieldError]:
-    """The original calls the path of these metadata.conditions."""
     errors: list[FieldError] = []
     for position, condition in enumerate(conditions):
-        at = f"metadata.conditions[{position}]"
+        at = f"status.conditions[{position}]"
         generation, kind = condition.get("observedGeneration") or 0, condition.get("type") or ""
         if generation < 0:
-            errors.append(field.invalid(at + ".observedGeneration", generation, "must be a non-negative integer"))
+            errors.append(field.invalid(at + ".observedGeneration", generation, _NOT_NEGATIVE))
         if kind not in _SYSTEM_CONDITIONS:
             errors += [field.invalid(at + ".Type", kind, text) for text in names.qualified_name(kind)]
     return errors
@@ -131,7 +141,7 @@ def _all_may_restart(spec: Obj) -> bool:
 
 
 def _restarts(container: Obj, spec: Obj, exit_code: int) -> bool:
-    for rule in container.get("restartPolicyRules") or ():
+    for rule in container.get("restartPolicyRules") or () if container.get("restartPolicy") is not None else ():
         codes = rule.get("exitCodes") or {}
         listed = exit_code in (codes.get("values") or ())
         if listed == (codes.get("operator") == "In"):
@@ -157,8 +167,43 @@ def _claims(statuses: Sequence[Obj], spec: Obj) -> list[FieldError]:
         seen.add(name)
         if (claim := status.get("resourceClaimName")) is not None:
             texts = names.dns_subdomain(claim)
-            errors += [field.invalid(at + ".resourceClaimName", claim, text) for text in texts]
+            shown = field.Pointed(claim)
+            errors += [field.invalid(at + ".resourceClaimName", shown, text) for text in texts]
     return errors
+
+
+def _extended_claim(status: Obj, spec: Obj, path: str) -> list[FieldError]:
+    """The claim that the scheduler made for extended resources, and which request of it stands for which of them."""
+    asked = {
+        container.get("name") or "": (container.get("resources") or {}).get("requests") or {}
+        for group in ("initContainers", "containers")
+        for container in spec.get(group) or ()
+    }
+    mappings = status.get("requestMappings") or ()
+    errors: list[FieldError] = []
+    if not mappings:
+        errors.append(field.required(path + ".requestMappings", "at least one request mapping is required"))
+    seen: set[tuple[str, ...]] = set()
+    parts = ("containerName", "resourceName", "requestName")
+    for position, mapping in enumerate(mappings):
+        at = f"{path}.requestMappings[{position}]"
+        key = container, resource, request = tuple(mapping.get(part) or "" for part in parts)
+        if container not in asked:
+            text = "must match the name of an entry in spec.initContainers.name or spec.containers.name"
+            errors.append(field.invalid(at + ".containerName", container, text))
+        elif resource not in asked[container]:
+            text = (
+                "must match the extended resource name of an entry in spec.initContainers.resources.requests "
+                "or spec.containers.resources.requests"
+            )
+            errors.append(field.invalid(at + ".resourceName", resource, text))
+        errors += [field.invalid(path + ".requestName", request, text) for text in names.dns_label(request)]
+        if key in seen:
+            errors += [field.duplicate(f"{at}.{part}", value) for part, value in zip(parts, key, strict=True)]
+        seen.add(key)
+    if claim := status.get("resourceClaimName") or "":
+        return errors + [field.invalid(path + ".resourceClaimName", claim, text) for text in names.dns_subdomain(claim)]
+    return [*errors, field.required(path + ".resourceClaimName")]
 
 
 def _addresses(status: Obj, old_status: Obj, name: str) -> list[FieldError]:
@@ -173,6 +218,10 @@ def _addresses(status: Obj, old_status: Obj, name: str) -> list[FieldError]:
     kept = [item.get("ip") or "" for item in old_status.get(name) or ()]
     for position, value in enumerate(values):
         errors += ips.legacy_ip(f"{path}[{position}]", value, kept)
+    bad = [position for position, value in enumerate(values) if ips.parse(value) is None]
+    if bad and len(values) > 1:
+        text = f"failed to check for dual stack with error:invalid IP[{bad[0]}]: {values[bad[0]]}"
+        errors.append(field.internal(path, text))
     if len(values) > 1 and (len(values) > 2 or not ips.is_dual_stack(values)):
         drawn = [{"IP": value} for value in values]
         errors.append(field.invalid(path, drawn, "may specify no more than one IP for each IP family"))

@@ -7,6 +7,7 @@ from typing import Any
 from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells
+from apiserver.kinds.core import pod_features
 from apiserver.kinds.core.podtemplate_defaults import default_pod_template
 from apiserver.registry.kind import NAME_COLUMN, Column, Ctx, Kind, Obj
 from apiserver.validation import podspec
@@ -28,6 +29,12 @@ class PodTemplateKind(Kind):
     def default(self, obj: Obj, version: str) -> None:
         obj["template"] = obj.get("template") or {}
         default_pod_template(obj["template"])
+
+    def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
+        pod_features.drop(pod_features.template_spec(obj))
+
+    def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        pod_features.drop(pod_features.template_spec(obj))
 
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
         return podspec.validate_pod_template(obj["template"], "template", None)

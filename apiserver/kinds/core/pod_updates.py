@@ -10,6 +10,7 @@ from typing import Any
 
 from apimachinery import field, pods, quantity
 from apimachinery.field import FieldError
+from apiserver.kinds import strategy
 from apiserver.registry.kind import Obj
 from apiserver.validation import gostruct, names
 from apiserver.validation.diff import diff
@@ -24,6 +25,8 @@ _UPDATABLE = (
     "`spec.tolerations` (only additions to existing tolerations)",
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
 )
+_NOWHERE = "[]"  # how the original draws the path of no field
+_RESIZED_GROUPS = ("containers", "initContainers")
 _RESOURCES_ONLY = "only cpu and memory resources are mutable"
 
 
@@ -59,15 +62,25 @@ def _same_amounts(left: Any, right: Any) -> bool:
         return bool(left == right)
 
 
+def refusal(subresource: str, old: Obj) -> list[FieldError]:
+    """Why a pod has no such subresource, whatever else is wrong; [] where it has."""
+    mirror = pod_annotations.MIRROR in (old["metadata"].get("annotations") or ())
+    if subresource == "ephemeralcontainers" and mirror:
+        return [field.forbidden(_NOWHERE, "static pods do not support ephemeral containers")]
+    if subresource == "resize" and mirror:
+        return [field.forbidden(_NOWHERE, "static pods cannot be resized")]
+    if subresource == "resize" and (old["spec"].get("os") or {}).get("name") == "windows":
+        return [field.forbidden(_NOWHERE, "windows pods cannot be resized")]
+    return []
+
+
 # -- updates of the pod itself
 
 
 def validate_update(new: Obj, old: Obj) -> list[FieldError]:
     """What an ordinary update may not change; the new spec itself was checked before."""
     spec, old_spec = new.get("spec") or {}, old.get("spec") or {}
-    errors = pod_annotations.validate_update(
-        new["metadata"].get("annotations") or {}, old["metadata"].get("annotations") or {}
-    )
+    errors: list[FieldError] = []
     for group in ("containers", "initContainers"):
         containers, old_containers = spec.get(group) or (), old_spec.get(group) or ()
         if len(containers) != len(old_containers):
@@ -224,10 +237,7 @@ def _only_added(new: Obj, old: Obj) -> bool:
 
 def validate_ephemeral_containers(new: Obj, old: Obj) -> list[FieldError]:
     """They may be added, never changed or removed."""
-    old_annotations = old["metadata"].get("annotations") or {}
-    if pod_annotations.MIRROR in old_annotations:
-        return [field.forbidden("", "static pods do not support ephemeral containers")]
-    errors = pod_annotations.validate_update(new["metadata"].get("annotations") or {}, old_annotations)
+    errors: list[FieldError] = []
     present = {container.get("name"): container for container in new["spec"].get("ephemeralContainers") or ()}
     for container in old["spec"].get("ephemeralContainers") or ():
         name = field.go_quote(container.get("name") or "")
@@ -246,18 +256,18 @@ def validate_ephemeral_containers(new: Obj, old: Obj) -> list[FieldError]:
 
 
 def keep_all_but_resources(new: Obj, old: Obj) -> None:
-    """Drop what a resize does not change; when containers were added, renamed or reordered, leave all to validation."""
+    """Drop what a resize does not change; containers that were added, renamed or reordered are left to validation."""
     spec, old_spec = new["spec"], old["spec"]
-    for group in ("containers", "initContainers"):
-        given = [container.get("name") for container in spec.get(group) or ()]
-        if given != [container.get("name") for container in old_spec.get(group) or ()]:
-            return
+    if any(len(spec.get(group) or ()) != len(old_spec.get(group) or ()) for group in _RESIZED_GROUPS):
+        return
+    strategy.keep_metadata(new, old)
     merged = dict(old_spec)
-    for group in ("containers", "initContainers"):
-        if spec.get(group):
-            merged[group] = [
-                _resized(container, before) for container, before in zip(spec[group], old_spec[group], strict=True)
-            ]
+    for group in _RESIZED_GROUPS:
+        pairs = list(zip(spec.get(group) or (), old_spec.get(group) or (), strict=True))
+        if any(container.get("name") != before.get("name") for container, before in pairs):
+            merged[group] = spec[group]
+        elif pairs:
+            merged[group] = [_resized(container, before) for container, before in pairs]
     _take(merged, spec, "resources")
     new["spec"] = merged
 
@@ -271,11 +281,7 @@ def _resized(container: Obj, old: Obj) -> Obj:
 
 def validate_resize(new: Obj, old: Obj) -> list[FieldError]:
     """Only cpu and memory of containers (and of the pod) may change, and the QoS class may not."""
-    if pod_annotations.MIRROR in (old["metadata"].get("annotations") or ()):
-        return [field.forbidden("", "static pods cannot be resized")]
     spec, old_spec = new["spec"], old["spec"]
-    if (old_spec.get("os") or {}).get("name") == "windows":
-        return [field.forbidden("", "windows pods cannot be resized")]
     errors: list[FieldError] = []
     if pods.qos_class(old) != pods.compute_qos_class(new):
         value = (new.get("status") or {}).get("qosClass") or ""
@@ -284,6 +290,8 @@ def validate_resize(new: Obj, old: Obj) -> list[FieldError]:
         errors.append(field.forbidden("spec", "Pod running on node without support for resize"))
     masked = dict(spec)
     errors += _pod_level(spec.get("resources"), old_spec.get("resources"), masked)
+    if (old.get("status") or {}).get("nodeAllocatableResourceClaimStatuses"):
+        errors.append(field.forbidden("spec", "pods with node allocatable resource claims cannot be resized"))
     if found := _container_order(spec, old_spec):
         return errors + found
     for group in ("initContainers", "containers"):

@@ -7,8 +7,8 @@
     default_resource_list(resources) quantities rounded up to thousandths
 
 All change the object they are given, tolerate missing parts, and are idempotent. Fields with two names (serviceAccount
-and serviceAccountName) are brought into step here, as the original does when it converts. Fields of features that 1.36
-has switched off by default are dropped (stop signals, trust bundles and pod certificates in volumes, scheduling groups).
+and serviceAccountName) are brought into step here, as the original does when it converts. Fields of features that are
+switched off go later (pod_features.py): until then they count for managedFields.
 """
 
 from __future__ import annotations
@@ -122,6 +122,8 @@ def default_pod(pod: Obj) -> None:
                     if not port.get("hostPort") and port.get("containerPort"):
                         port["hostPort"] = port["containerPort"]
     default_pod_spec(spec)
+    if spec["terminationGracePeriodSeconds"] < 0:
+        spec["terminationGracePeriodSeconds"] = 1  # in pods alone; templates keep what they were given
 
 
 def _requests_from_limits(requirements: Obj | None) -> None:
@@ -137,7 +139,7 @@ def _requests_from_limits(requirements: Obj | None) -> None:
 
 
 def _default_pod_resources(pod: Obj, spec: Obj) -> None:
-    """Pod-level resources: huge page limits, then requests, then limits, each from what the containers add up to."""
+    """Pod-level resources: huge page limits, then requests, each from what the containers add up to."""
     level = spec["resources"]
     limits, requests = level.get("limits") or {}, level.get("requests") or {}
     if not limits and not requests:
@@ -153,13 +155,6 @@ def _default_pod_resources(pod: Obj, spec: Obj) -> None:
         for name, text in limits.items():
             if pods.is_pod_level_resource(name):
                 requests.setdefault(name, text)
-    elif any(pods.is_pod_level_resource(name) for name in requests):
-        everyone = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
-        for name, value in container_limits.items():
-            if name in ("cpu", "memory") and all(
-                name in ((container.get("resources") or {}).get("limits") or {}) for container in everyone
-            ):
-                limits[name] = str(value)
     if limits:
         level["limits"] = limits
     if requests:
@@ -174,17 +169,13 @@ def default_pod_spec(spec: Obj) -> None:
         spec["restartPolicy"] = "Always"
     if spec.get("securityContext") is None:
         spec["securityContext"] = {}
-    grace = spec.get("terminationGracePeriodSeconds")
-    if grace is None:
+    if spec.get("terminationGracePeriodSeconds") is None:
         spec["terminationGracePeriodSeconds"] = 30
-    elif type(grace) is int and grace < 0:
-        spec["terminationGracePeriodSeconds"] = 1
     if not spec.get("schedulerName"):
         spec["schedulerName"] = "default-scheduler"
     account = spec.get("serviceAccountName") or spec.get("serviceAccount")
     if account:
         spec["serviceAccountName"] = spec["serviceAccount"] = account
-    spec.pop("schedulingGroup", None)
     for volume in spec.get("volumes") or ():
         _default_volume(volume)
     for group in ("containers", "initContainers", "ephemeralContainers"):
@@ -225,8 +216,6 @@ def default_container(container: Obj) -> None:
         if (probe := container.get(name)) is not None:
             _default_probe(probe)
     if lifecycle := container.get("lifecycle"):
-        if lifecycle.pop("stopSignal", None) is not None and not lifecycle:
-            del container["lifecycle"]
         for name in ("postStart", "preStop"):
             if handler := lifecycle.get(name):
                 _default_http_get(handler.get("httpGet"))
@@ -296,8 +285,6 @@ def _default_projected(source: Obj) -> None:
             _default_downward_items(part["downwardAPI"])
         if (token := part.get("serviceAccountToken")) is not None and token.get("expirationSeconds") is None:
             token["expirationSeconds"] = 3600
-        for name in ("clusterTrustBundle", "podCertificate"):
-            part.pop(name, None)
 
 
 def _default_image(source: Obj) -> None:
@@ -324,7 +311,9 @@ def default_rbd(source: Obj) -> None:
 
 
 def default_azure_disk(source: Obj) -> None:
-    _set(source, cachingMode="ReadWrite", fsType="ext4", readOnly=False, kind="Shared")
+    for name, value in (("cachingMode", "ReadWrite"), ("fsType", "ext4"), ("readOnly", False), ("kind", "Shared")):
+        if source.get(name) is None:
+            source[name] = value
 
 
 def default_scale_io(source: Obj) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 from apimachinery import field
 from apimachinery.clock import Clock
 from apimachinery.field import FieldError
-from apiserver.kinds import cells, strategy
+from apiserver.kinds import cells, podtemplates, strategy
 from apiserver.kinds.core.podtemplate_defaults import default_pod_template
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, SCALE, STATUS, Column, Ctx, Kind, Obj, Scale
-from apiserver.validation import numbers, podspec
+from apiserver.validation import names, numbers, podspec
 from apiserver.validation.pod import warnings
 
 _COUNTS = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
@@ -24,7 +24,6 @@ class ReplicationControllerKind(Kind):
     subresources = (SCALE, STATUS)
     scale = Scale()
     has_generation = True
-    revalidates_metadata = 1
     orphan_by_default = True
     columns = (
         NAME_COLUMN,
@@ -53,14 +52,23 @@ class ReplicationControllerKind(Kind):
             spec["selector"] = spec.get("selector") or dict(labels)
             obj["metadata"]["labels"] = obj["metadata"].get("labels") or dict(labels)
 
+    def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
+        podtemplates.prepare(obj)
+
+    def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        podtemplates.prepare(obj)
+
+    def validate_name(self, name: str, prefix: bool) -> list[str]:
+        # Its rules are declared ones, which count bytes and look at no generateName.
+        return [] if prefix else [text.replace("253 characters", "253 bytes") for text in names.dns_subdomain(name)]
+
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
         return _validate_spec(obj["spec"], None)
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
         if ctx.subresource == "status":
             return _validate_status(obj.get("status") or {})
-        errors = _validate_spec(obj["spec"], old["spec"].get("template"))
-        return errors + errors  # the original checks an update as a new object, too
+        return _validate_spec(obj["spec"], old["spec"].get("template"))
 
     def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
         if ctx.subresource or (old is not None and obj["metadata"]["generation"] == old["metadata"]["generation"]):

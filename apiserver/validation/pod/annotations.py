@@ -12,6 +12,7 @@ from apimachinery import field
 from apimachinery.field import FieldError
 from apiserver.validation.pod import paths, scheduling
 from apiserver.validation.pod.options import PodOptions, containers_with_path
+from openapi import jsontext
 
 Obj = Mapping[str, Any]
 Annotations = Mapping[str, str]
@@ -22,16 +23,15 @@ TOLERATIONS = "scheduler.alpha.kubernetes.io/tolerations"
 SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
 SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
 APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
-_COST = re.compile("[+-]?[0-9]+")
+_LONGEST = 4096  # digits; Python refuses to read more than 4300
+_COST = re.compile("0|-[0-9]+|[1-9][0-9]*")  # what the original reads, after a look at the first character
 
 
 def has_invalid_deletion_cost(annotations: Annotations) -> bool:
     value = annotations.get(DELETION_COST)
     if value is None:
         return False
-    if not _COST.fullmatch(value) or len(value) > 40 or not -(2**31) <= int(value) < 2**31:
-        return True
-    return value.startswith("+") or (len(value.lstrip("-")) > 1 and value.lstrip("-").startswith("0"))
+    return not _COST.fullmatch(value) or len(value) > _LONGEST or not -(2**31) <= int(value) < 2**31
 
 
 def validate(annotations: Annotations, spec: Obj, path: str, options: PodOptions) -> list[FieldError]:
@@ -59,12 +59,52 @@ def validate(annotations: Annotations, spec: Obj, path: str, options: PodOptions
 
 def _tolerations(text: str, path: str) -> list[FieldError]:
     try:
-        given = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        return [field.invalid(path, TOLERATIONS, str(error))]
-    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
-        return [field.invalid(path, TOLERATIONS, "json: cannot unmarshal into Go value of type []core.Toleration")]
+        given = _read_tolerations(text)
+    except ValueError as problem:
+        return [field.invalid(path, TOLERATIONS, str(problem))]
     return scheduling.validate_tolerations(given, f"{path}.{TOLERATIONS}")
+
+
+_TOLERATION = {  # the internal type's fields by their names, of which case does not matter, with their Go types
+    "key": ("key", str, "string"),
+    "operator": ("operator", str, "core.TolerationOperator"),
+    "value": ("value", str, "string"),
+    "effect": ("effect", str, "core.TaintEffect"),
+    "tolerationseconds": ("tolerationSeconds", int, "int64"),
+}
+
+
+def _read_tolerations(text: str) -> list[dict[str, Any]]:
+    """The list that the text holds; ValueError in Go's words."""
+    if problem := jsontext.error(text):
+        raise ValueError(problem)
+    given = orjson.loads(text)
+    if given is None:
+        return []
+    if not isinstance(given, list):
+        raise _mismatch(given, "Go value of type []core.Toleration")
+    return [_read_toleration(item) for item in given]
+
+
+def _read_toleration(item: Any) -> dict[str, Any]:
+    if item is None:
+        return {}
+    if not isinstance(item, dict):
+        raise _mismatch(item, "Go value of type core.Toleration")
+    out: dict[str, Any] = {}
+    for given, value in item.items():
+        name, kind, go_type = _TOLERATION.get(given.lower(), ("", object, ""))
+        if not name or value is None:
+            continue
+        if type(value) is not kind:
+            raise _mismatch(value, f"Go struct field Toleration.{name[0].upper()}{name[1:]} of type {go_type}")
+        out[name] = value
+    return out
+
+
+def _mismatch(value: Any, where: str) -> ValueError:
+    words = {bool: "bool", str: "string", dict: "object", list: "array"}
+    return ValueError(f"json: cannot unmarshal {words.get(type(value), 'number')} into {where}")
 
 
 def _seccomp(profile: str, path: str) -> list[FieldError]:
@@ -75,8 +115,18 @@ def _seccomp(profile: str, path: str) -> list[FieldError]:
     return [field.invalid(path, profile, "must be a valid seccomp profile")]
 
 
-def validate_update(new: Annotations, old: Annotations) -> list[FieldError]:
-    """Annotations of a Pod that may not come, go or change."""
+def validate_update(pod: Obj, stored: Obj) -> list[FieldError]:
+    """Annotations of a Pod: those that may not come, go or change, then what all of them say."""
+    new: Annotations = pod["metadata"].get("annotations") or {}
+    old: Annotations = stored["metadata"].get("annotations") or {}
+    if not new and not old:
+        return []
+    errors = _changes(new, old)
+    options = PodOptions(is_pod=True, invalid_deletion_cost=has_invalid_deletion_cost(old))
+    return errors + validate(new, pod.get("spec") or {}, "metadata.annotations", options)
+
+
+def _changes(new: Annotations, old: Annotations) -> list[FieldError]:
     errors: list[FieldError] = []
     for key, value in old.items():
         if new.get(key) != value:
@@ -98,6 +148,16 @@ def validate_update(new: Annotations, old: Annotations) -> list[FieldError]:
 
 
 # -- where annotation and field both say it
+
+
+def profile_of_annotation(value: str) -> dict[str, str] | None:
+    """The AppArmor profile that an annotation names, as a field has it; None for what names none."""
+    if value == "unconfined":
+        return {"type": "Unconfined"}
+    if value == "runtime/default":
+        return {"type": "RuntimeDefault"}
+    name = value.removeprefix("localhost/")
+    return {"type": "Localhost", "localhostProfile": name} if name and name != value else None
 
 
 def validate_profiles_match(annotations: Annotations, spec: Obj, path: str) -> list[FieldError]:

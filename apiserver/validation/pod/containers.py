@@ -117,7 +117,7 @@ def validate_ephemeral_containers(around: Surroundings, path: str) -> list[Field
         if target and target not in others:
             errors.append(field.not_found(at + ".targetContainerName", target))
         for part in _NOT_EPHEMERAL:
-            if container.get(part):
+            if (value := container.get(part)) is not None and (value or part != "resources"):
                 errors.append(field.forbidden(f"{at}.{part}", "cannot be set for an Ephemeral Container"))
         for number, mount in enumerate(container.get("volumeMounts") or ()):
             for part in ("subPath", "subPathExpr"):

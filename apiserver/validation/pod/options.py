@@ -32,7 +32,7 @@ class PodOptions:
     host_namespace_sysctls: bool = False
     init_restart_container: bool = False
     user_namespace_devices: bool = False
-    empty_image_references: bool = False
+    any_selinux_policy: bool = False
 
 
 STRICT = PodOptions()
@@ -90,9 +90,7 @@ def tolerating(spec: Spec, *, is_pod: bool, invalid_deletion_cost: bool = False)
         ),
         user_namespace_devices=spec.get("hostUsers") is False
         and any(container.get("volumeDevices") for container in containers(spec)),
-        empty_image_references=any(
-            volume.get("image") is not None and not volume["image"].get("reference") for volume in volumes
-        ),
+        any_selinux_policy=security.get("seLinuxChangePolicy") is not None,
     )
 
 

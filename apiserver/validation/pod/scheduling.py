@@ -207,7 +207,7 @@ def validate_spread(constraints: Sequence[Obj], path: str, options: PodOptions) 
 
 
 def _positive(value: int, path: str) -> list[FieldError]:
-    return [] if value > 0 else [field.invalid(path, value, "must be greater than 0")]
+    return [] if value > 0 else [field.invalid(path, value, "must be greater than zero")]
 
 
 def _spread_keys(keys: Sequence[str], selector: Obj | None, path: str) -> list[FieldError]:

@@ -44,7 +44,8 @@ def validate_pod_context(security: Obj | None, spec: Obj, path: str, options: Po
     errors += _choice(security, "fsGroupChangePolicy", ("Always", "OnRootMismatch"), path)
     errors += _profiles(security, path)
     errors += _choice(security, "supplementalGroupsPolicy", ("Merge", "Strict"), path)
-    errors += _choice(security, "seLinuxChangePolicy", ("MountOption", "Recursive"), path)
+    policies = ("MountOption", "Recursive") if options.any_selinux_policy else ("Recursive",)
+    errors += _choice(security, "seLinuxChangePolicy", policies, path)
     return errors
 
 
@@ -62,7 +63,7 @@ def _profiles(security: Obj, path: str) -> list[FieldError]:
     if windows := security.get("windowsOptions"):
         errors += _windows(windows, path + ".windowsOptions")
     if (profile := security.get("appArmorProfile")) is not None:
-        errors += _app_armor(profile, path + ".appArmorProfile")
+        errors += validate_app_armor(profile, path + ".appArmorProfile")
     return errors
 
 
@@ -90,7 +91,7 @@ def validate_container_context(security: Obj, path: str, *, host_users: bool) ->
     if security.get("windowsOptions"):
         errors += _windows(security["windowsOptions"], path + ".windowsOptions")
     if security.get("appArmorProfile") is not None:
-        errors += _app_armor(security["appArmorProfile"], path + ".appArmorProfile")
+        errors += validate_app_armor(security["appArmorProfile"], path + ".appArmorProfile")
     return errors
 
 
@@ -142,7 +143,7 @@ def _seccomp(profile: Obj, path: str) -> list[FieldError]:
     return errors
 
 
-def _app_armor(profile: Obj, path: str) -> list[FieldError]:
+def validate_app_armor(profile: Obj, path: str) -> list[FieldError]:
     kind, local = profile.get("type") or "", profile.get("localhostProfile")
     at = path + ".localhostProfile"
     if kind == "Localhost":
@@ -157,7 +158,8 @@ def _app_armor(profile: Obj, path: str) -> list[FieldError]:
             errors.append(field.too_long(at, _PATH_MAX))
         return errors
     if kind in _PROFILES:
-        return [] if local is None else [field.invalid(at, local, "can only be set when AppArmor type is Localhost")]
+        text = "can only be set when AppArmor type is Localhost"
+        return [] if local is None else [field.invalid(at, field.Pointed(local), text)]
     if not kind:
         return [field.required(path + ".type", "type is required when appArmorProfile is set")]
     return [field.not_supported(path + ".type", kind, _PROFILES)]
@@ -178,15 +180,18 @@ _DOMAIN_LIMIT, _USER_LIMIT = 256, 104
 def _windows(options: Obj, path: str) -> list[FieldError]:
     errors: list[FieldError] = []
     if (name := options.get("gmsaCredentialSpecName")) is not None:
-        errors += [field.invalid(path + ".gmsaCredentialSpecName", name, text) for text in names.dns_subdomain(name)]
+        shown = field.Pointed(name)
+        errors += [field.invalid(path + ".gmsaCredentialSpecName", shown, text) for text in names.dns_subdomain(name)]
     if (spec := options.get("gmsaCredentialSpec")) is not None:
         at = path + ".gmsaCredentialSpec"
         if not spec:
             errors.append(field.invalid(at, spec, "gmsaCredentialSpec cannot be an empty string"))
         elif len(spec.encode()) > _SPEC_KIB * 1024:
-            errors.append(field.invalid(at, spec, f"gmsaCredentialSpec size must be under {_SPEC_KIB} KiB"))
+            text = f"gmsaCredentialSpec size must be under {_SPEC_KIB} KiB"
+            errors.append(field.invalid(at, field.Pointed(spec), text))
     if (user := options.get("runAsUserName")) is not None:
-        errors += [field.invalid(path + ".runAsUserName", user, text) for text in _windows_user(user)]
+        shown = field.Pointed(user)
+        errors += [field.invalid(path + ".runAsUserName", shown, text) for text in _windows_user(user)]
     return errors
 
 

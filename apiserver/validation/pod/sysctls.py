@@ -13,15 +13,16 @@ _LIMIT = 253
 _SEGMENT = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _NAME_TEXT = rf"({_SEGMENT}[\./])*{_SEGMENT}"
 _NAME = re.compile(_NAME_TEXT)
-_NAMESPACES = {"kernel.sem": "ipc"}
+_IPC = frozenset(
+    "kernel." + name
+    for name in ("sem", "shm", "shmall", "shmmax", "shmmni", "shm_rmid_forced", "msg", "msgmax", "msgmnb", "msgmni")
+)
 
 
 def namespace(name: str) -> str:
     """The kernel namespace that a parameter belongs to: "ipc", "net" or "" (none, or unknown)."""
-    normal = _normalized(name)
-    if normal in _NAMESPACES:
-        return _NAMESPACES[normal]
-    if normal.startswith(("kernel.shm", "kernel.msg", "fs.mqueue.")):
+    normal = _normalized(name).partition("*")[0]
+    if normal in _IPC or normal.startswith("fs.mqueue."):
         return "ipc"
     return "net" if normal.startswith("net.") else ""
 

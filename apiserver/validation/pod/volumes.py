@@ -88,6 +88,8 @@ def _source(volume: Obj, name: str, path: str, pod_name: str, options: PodOption
     for other in given[1:]:
         text = "may not specify more than 1 volume type"
         errors.append(field.forbidden(f"{path}.{_FORBIDDEN_PATHS.get(other, other)}", text))
+        if other == "iscsi":
+            errors += sources.iscsi_name_length(volume["iscsi"], path, name)
     return errors
 
 
@@ -257,7 +259,7 @@ def _ephemeral(source: Obj, path: str, name: str, pod_name: str) -> list[FieldEr
 
 def _image(source: Obj, path: str, options: PodOptions) -> list[FieldError]:
     errors: list[FieldError] = []
-    if options.is_pod and not source.get("reference") and not options.empty_image_references:
+    if options.is_pod and not source.get("reference"):
         errors.append(field.required(path + ".reference"))
     return errors + containers.validate_pull_policy(source.get("pullPolicy") or "", path + ".pullPolicy")
 

@@ -12,7 +12,7 @@ from typing import Any
 from apimachinery import memo
 from apimachinery.field import go_quote
 from apiserver.validation import ips, names, resources
-from apiserver.validation.pod.annotations import APPARMOR, SECCOMP_CONTAINER, SECCOMP_POD
+from apiserver.validation.pod.annotations import APPARMOR, SECCOMP_CONTAINER, SECCOMP_POD, profile_of_annotation
 from apiserver.validation.pod.options import containers_with_path
 from apiserver.validation.pod.volumes import API_ACCESS
 
@@ -103,6 +103,9 @@ def _warnings(annotations: Mapping[str, str], spec: Obj, prefix: str, *, templat
     if overhead := spec.get("overhead"):
         for name in _BYTES:
             out += _fractions(overhead, name, path + ".overhead")
+    if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
+        text = "must be >= 0; negative values are invalid and will be treated as 1"
+        out.append(f"{path}.terminationGracePeriodSeconds: {text}")
     ports = 0
     for container, at in containers_with_path(spec, path):
         if requirements := container.get("resources"):
@@ -192,9 +195,10 @@ def _annotations(annotations: Mapping[str, str], spec: Obj, prefix: str, *, temp
         own, name = container.get("securityContext") or {}, container.get("name") or ""
         if own.get("seccompProfile") is None and SECCOMP_CONTAINER + name in annotations:
             out.append(f"{path}[{SECCOMP_CONTAINER}{name}]: {seccomp}")
-        has_profile = own.get("appArmorProfile") is not None or context.get("appArmorProfile") is not None
-        if template and not has_profile and APPARMOR + name in annotations:
-            out.append(f'{path}[{APPARMOR}{name}]: deprecated since v1.30; use the "appArmorProfile" field instead')
+        if template and own.get("appArmorProfile") is None and APPARMOR + name in annotations:
+            shared = context.get("appArmorProfile")
+            if shared is None or shared != profile_of_annotation(annotations[APPARMOR + name]):
+                out.append(f'{path}[{APPARMOR}{name}]: deprecated since v1.30; use the "appArmorProfile" field instead')
     return out
 
 
@@ -320,6 +324,7 @@ def _hidden_variables(variables: Sequence[Obj], path: str) -> list[str]:
 def _ports(spec: Obj, path: str) -> list[str]:
     out: list[str] = []
     seen: dict[tuple[int, str], list[tuple[str, int, str]]] = {}
+    named: dict[str, str] = {}
     for container, base in containers_with_path(spec, path):
         for position, port in enumerate(container.get("ports") or ()):
             at = f"{base}.ports[{position}]"
@@ -337,4 +342,9 @@ def _ports(spec: Obj, path: str) -> list[str]:
                 elif host == other_host and bool(address) != bool(other_address):
                     out.append(f"{at}: dangerously ambiguous port definition with {other}")
             others.append((at, host, address))
+            if (name := port.get("name")) and (first := named.setdefault(name, at)) is not at:
+                out.append(
+                    f"{at}: duplicate port name {go_quote(name)} with {first}, "
+                    f"services and probes that select ports by name will use {first}"
+                )
     return out

@@ -226,12 +226,7 @@ tester = KindTester(POD)
         ),
         (
             {"spec.securityContext": {"seLinuxChangePolicy": "x"}},
-            [
-                (
-                    'spec.securityContext.seLinuxChangePolicy: Unsupported value: "x": supported values: '
-                    '"MountOption", "Recursive"'
-                )
-            ],
+            [('spec.securityContext.seLinuxChangePolicy: Unsupported value: "x": supported values: "Recursive"')],
             [],
         ),
         (

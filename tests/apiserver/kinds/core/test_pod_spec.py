@@ -175,7 +175,7 @@ tester = KindTester(POD)
         (
             {"spec.topologySpreadConstraints": [{"maxSkew": 0, "topologyKey": "", "whenUnsatisfiable": "x"}]},
             [
-                "spec.topologySpreadConstraints[0].maxSkew: Invalid value: 0: must be greater than 0",
+                "spec.topologySpreadConstraints[0].maxSkew: Invalid value: 0: must be greater than zero",
                 "spec.topologySpreadConstraints[0].topologyKey: Required value: can not be empty",
                 (
                     'spec.topologySpreadConstraints[0].whenUnsatisfiable: Unsupported value: "x": supported '
@@ -200,7 +200,7 @@ tester = KindTester(POD)
                 ]
             },
             [
-                "spec.topologySpreadConstraints[0].minDomains: Invalid value: 0: must be greater than 0",
+                "spec.topologySpreadConstraints[0].minDomains: Invalid value: 0: must be greater than zero",
                 (
                     "spec.topologySpreadConstraints[0].minDomains: Invalid value: 0: can only use minDomains if "
                     "whenUnsatisfiable=DoNotSchedule, not ScheduleAnyway"

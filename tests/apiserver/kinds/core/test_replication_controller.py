@@ -88,10 +88,10 @@ def test_defaults() -> None:
     assert (own["metadata"]["labels"], own["spec"]["replicas"]) == ({"x": "y"}, 0)
 
 
-def test_updates_are_checked_as_new_ones_too() -> None:
+def test_updates_are_checked() -> None:
     old = tester.create(CONTROLLER).obj
     text = "spec.replicas: Invalid value: -1: must be greater than or equal to 0"
-    assert tester.update(changed(CONTROLLER, {"spec.replicas": -1}), old).errors == [text, text]
+    assert tester.update(changed(CONTROLLER, {"spec.replicas": -1}), old).errors == [text]
     assert tester.update(changed(CONTROLLER, {"spec.replicas": 3}), old).obj["metadata"]["generation"] == 2
 
 
