@@ -23,15 +23,15 @@ _STRINGS: list[Any] = [["l", "s", "atomic"], "[]string", 1]
 def _types(version: str) -> dict[str, dict[str, list[Any]]]:
     """The file's types in one version, in the form of openapi/schemas.py."""
 
-    def struct(name: str) -> list[Any]:
-        return [f"#{version}.{name}", f"{version}.{name}", 1]
+    def struct(name: str, pointer: str = "") -> list[Any]:
+        return [f"#{version}.{name}", f"{pointer}{version}.{name}", 1]
 
     def several(name: str) -> list[Any]:
         return [["l", f"#{version}.{name}", "atomic"], f"[]{version}.{name}", 1]
 
     prefixed = {"claim": _S, "prefix": ["s", "*string", 1], "expression": _S}
     types = {
-        KIND: {"jwt": several("JWTAuthenticator"), "anonymous": struct("AnonymousAuthConfig")},
+        KIND: {"jwt": several("JWTAuthenticator"), "anonymous": struct("AnonymousAuthConfig", "*")},
         "AnonymousAuthConfig": {"enabled": ["b", "bool", 1], "conditions": several("AnonymousAuthCondition")},
         "AnonymousAuthCondition": {"path": _S},
         "JWTAuthenticator": {

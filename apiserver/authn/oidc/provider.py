@@ -183,15 +183,17 @@ class KeySet:
         return await asyncio.shield(self._fetching)
 
     async def _fetch(self, waiting: asyncio.Future[list[jose.Foreign]]) -> None:
+        problem = ProviderError("context canceled")  # when the issuer is no longer configured
         try:
             self._keys, self._expires = await self._updated()
             waiting.set_result(self._keys)
         except ProviderError as error:
-            waiting.set_exception(error)
-            waiting.exception()  # whoever waited may have gone
+            problem = error
         finally:
             self._fetching = None
-            waiting.cancel()
+            if not waiting.done():
+                waiting.set_exception(problem)
+                waiting.exception()  # whoever waited may have gone
 
     async def _updated(self) -> tuple[list[jose.Foreign], float]:
         try:

@@ -111,6 +111,7 @@ class JwtAuthenticators:
         self._clock = clock
         self._metrics = metrics
         self.changed: Callable[[], None] = lambda: None  # called when another configuration is in force
+        self.initialised = asyncio.Event()  # all issuers of the first configuration have been discovered
         self._issuers = _Issuers(configuration, disallowed, clock, metrics)
         if raw is not None:
             metrics.configured(raw)
@@ -129,11 +130,16 @@ class JwtAuthenticators:
         """Until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._issuers.initialise(), name="issuers")
+                group.create_task(self._initialise(self._issuers), name="issuers")
                 if self._path is not None and self._raw is not None:
                     await self._follow(group, filewatch.WatchedFile(self._path, self._raw))
+                await asyncio.Event().wait()
         finally:
             await self._issuers.close(self._issuers.urls)
+
+    async def _initialise(self, issuers: _Issuers) -> None:
+        await issuers.initialise()
+        self.initialised.set()
 
     async def _follow(self, group: asyncio.TaskGroup, file: filewatch.WatchedFile) -> None:
         wait = 0.0
