@@ -141,6 +141,7 @@ def _time_error(text: str, layout: str) -> str:
 
 _UNITS = {"ns": 1, "us": 1000, "µs": 1000, "μs": 1000, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _DURATION_PART = re.compile(r"(\d*)(?:\.(\d*))?(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_UNKNOWN_UNIT = re.compile(r"(?:\d+\.?\d*|\.\d+)([^.\d]+)", re.ASCII)
 _LONGEST_DURATION = 400  # characters; none that fits in an int64 of nanoseconds needs a tenth of that
 
 
@@ -162,8 +163,10 @@ def parse_duration(text: str) -> int:
     while position < len(body):
         match = _DURATION_PART.match(body, position)
         if match is None or not (match[1] or match[2]):
-            if re.match(r"\d+(\.\d*)?$", body[position:]):
+            if re.match(r"(\d+(\.\d*)?|\.\d+)($|\.)", body[position:]):
                 raise ValueError(f"time: missing unit in duration {go_quote(text)}")
+            if unit := _UNKNOWN_UNIT.match(body, position):
+                raise ValueError(f"time: unknown unit {go_quote(unit[1])} in duration {go_quote(text)}")
             raise bad
         unit = _UNITS[match[3]]
         total += int(match[1] or 0) * unit

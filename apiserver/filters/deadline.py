@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import re
 
 from apimachinery import clock as clocks
 from apimachinery import errors
 from apimachinery.clock import Clock
 from apiserver.filters.base import Proceed, Request
+from openapi import scalars
 from serving.reply import Reply
 
-_DURATION = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h)")
-_LONGEST = 100  # characters of a duration
 _LOOK_EVERY = 1.0  # seconds
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Deadline:
@@ -62,13 +59,11 @@ class Deadline:
 
 
 def _parse(text: str, default: float) -> float:
-    """Seconds of a Go duration; 400 when it is none. Zero means the default."""
-    if text == "0":
+    """Seconds of a Go duration; 400 when it is none. None at all and zero mean the default, and so does what is less."""
+    if not text:
         return default
-    if not text or len(text) > _LONGEST or _DURATION.sub("", text):
-        raise errors.bad_request("invalid timeout specified in the request URL")
-    total = 0.0
-    for part in _DURATION.findall(text):
-        unit = part.lstrip("0123456789.")
-        total += float(part[: -len(unit)]) * _UNITS[unit]
-    return total or default
+    try:
+        seconds = scalars.parse_duration(text) / 1e9
+    except ValueError as error:
+        raise errors.bad_request(f"invalid timeout specified in the request URL - {error}") from None
+    return seconds if seconds > 0 else default

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import posixpath
+import re
 from collections.abc import Sequence
+from typing import Any
 
 import orjson
 
-from apimachinery import errors, field
+from apimachinery import errors
 from apimachinery.errors import ApiError
 from apiserver import negotiate
 from apiserver.filters.base import Request
@@ -19,6 +21,7 @@ from apiserver.handlers.options import ListOptions
 from apiserver.handlers.scope import Scope
 from apiserver.handlers.selection import Selection
 from apiserver.negotiate import Output
+from apiserver.registry import metadata
 from apiserver.registry.kind import Obj
 from apiserver.storage.base import Compacted, FutureRevision
 from apiserver.storage.cacher import Listing
@@ -124,12 +127,11 @@ async def _single(scope: Scope, namespace: str, chosen: Selection) -> Listing:
 
 
 def parse_list_revision(text: str) -> int:
-    """The resourceVersion of a list or watch; 400 when it is no number."""
-    if text.isascii() and text.isdigit() and len(text) < 20:
-        return int(text)
-    raise errors.bad_request(
-        f"resourceVersion: Invalid value: {field.go_quote(text)}: strconv.ParseUint: parsing {field.go_quote(text)}: invalid syntax"
-    )
+    """The resourceVersion of a list; 400 when it is no number."""
+    try:
+        return metadata.parse_revision(text, of="resourceVersion")
+    except ApiError as error:
+        raise errors.bad_request(f"invalid resource version: {error.message}") from None
 
 
 def list_meta(listing: Listing, namespace: str, *, custom: bool = False) -> Obj:
@@ -152,10 +154,13 @@ def encode_continue(after: str, namespace: str, revision: int) -> str:
 
 def _continuation(opts: ListOptions, namespace: str) -> tuple[str, int]:
     """(key to go on after, revision; 0 for now) of a continue token; 400 when it is forged or torn."""
+    start, revision = _decode_continue(opts.continue_token)
     if opts.resource_version not in ("", "0"):
         raise errors.bad_request("specifying resource version is not allowed when using continue")
-    start, revision = _decode_continue(opts.continue_token)
-    start = start.removesuffix("\0")
+    if start.endswith("\0"):
+        start = start[:-1]
+    elif start:  # not made by us: it names the first key itself, and no key lies between it and this
+        start = f"{start[:-1]}{chr(ord(start[-1]) - 1)}\uffff"
     key = f"{namespace}/{start}" if namespace else start
     return key, max(revision, 0)
 
@@ -166,14 +171,12 @@ def _decode_continue(token: str) -> tuple[str, int]:
         fields = orjson.loads(raw)
     except orjson.JSONDecodeError:
         raise _bad_token(f"continue key is not valid: {_json_problem(raw)}") from None
-    if not isinstance(fields, dict) or not isinstance(fields.get("rv", 0), int) or isinstance(fields.get("rv"), bool):
-        raise _bad_token("continue key is not valid: json: cannot unmarshal the token")
-    version, revision, start = fields.get("v", ""), fields.get("rv", 0), fields.get("start", "")
+    version, revision, start = _token_fields(fields, raw)
     if version != "meta.k8s.io/v1":
         raise _bad_token(f"continue key is not valid: server does not recognize this encoded version {version}")
     if not revision:
         raise _bad_token("continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
-    if not isinstance(start, str) or not start:
+    if not start:
         raise _bad_token("continue key is not valid: encoded start key empty (version meta.k8s.io/v1)")
     rooted = start if start.startswith("/") else "/" + start
     if posixpath.normpath(rooted) != rooted:
@@ -181,7 +184,42 @@ def _decode_continue(token: str) -> tuple[str, int]:
     return rooted[1:], revision
 
 
+_GO_KINDS = {dict: "object", list: "array", str: "string", bool: "bool"}
+
+
+def _token_fields(fields: Any, raw: bytes) -> tuple[str, int, str]:
+    """What a token's JSON says, in Go's way: names in any case, null as nothing; 400 in the words of Go's decoder."""
+    if fields is None:
+        return "", 0, ""
+    refused = "continue key is not valid: json: cannot unmarshal"
+    if not isinstance(fields, dict):
+        raise _bad_token(
+            f"{refused} {_GO_KINDS.get(type(fields), 'number')} into Go value of type storage.continueToken"
+        )
+    found: dict[str, Any] = {"v": "", "rv": 0, "start": ""}
+    for given, value in fields.items():
+        name = given.lower()
+        if name not in found or value is None:
+            continue
+        wanted = int if name == "rv" else str
+        if type(value) is not wanted or (wanted is int and value not in options.INT64):
+            shown = _GO_KINDS.get(type(value), "number")
+            if wanted is int and shown == "number":
+                shown += " " + _number(raw, given)
+            go_type = "int64" if wanted is int else "string"
+            raise _bad_token(f"{refused} {shown} into Go struct field continueToken.{name} of type {go_type}")
+        found[name] = value
+    return found["v"], found["rv"], found["start"]
+
+
+def _number(raw: bytes, name: str) -> str:
+    """The number that stands behind a name, as it is written."""
+    match = re.search(rb'"' + re.escape(name.encode()) + rb'"\s*:\s*([-+0-9.eE]+)', raw)
+    return match[1].decode() if match else ""
+
+
 def _decode_base64(token: str) -> bytes:
+    token = token.replace("\n", "").replace("\r", "")
     for at, char in enumerate(token):
         if not (char.isascii() and (char.isalnum() or char in "-_")):
             raise _bad_token(f"continue key is not valid: illegal base64 data at input byte {at}")

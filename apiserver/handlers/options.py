@@ -18,7 +18,7 @@ from apiserver.validation import meta as meta_rules
 
 Query = dict[str, list[str]]
 _META = "meta.k8s.io"
-_INT64 = range(-(1 << 63), 1 << 63)
+INT64 = range(-(1 << 63), 1 << 63)
 
 
 def parse_int(text: str) -> int:
@@ -27,14 +27,15 @@ def parse_int(text: str) -> int:
     if not (digits.isascii() and digits.isdigit()):
         raise errors.bad_request(f"strconv.ParseInt: parsing {field.go_quote(text)}: invalid syntax")
     value = int(text) if len(text) < 30 else 1 << 64
-    if value not in _INT64:
+    if value not in INT64:
         raise errors.bad_request(f"strconv.ParseInt: parsing {field.go_quote(text)}: value out of range")
     return value
 
 
 def _int(query: Query, name: str) -> int | None:
+    """A number that may be left out; an empty one is none."""
     values = query.get(name)
-    return parse_int(values[0]) if values and values[0] != "" else None
+    return parse_int(values[0]) if values else None
 
 
 def _refuse(kind: str, found: list[FieldError]) -> None:
@@ -230,7 +231,7 @@ def list_options(query: Query, *, force_watch: bool = False) -> ListOptions:
         values = query.get(name)
         return values[0] if values else ""
 
-    limit, timeout = _int(query, "limit"), _int(query, "timeoutSeconds")
+    limit, timeout = parse_int(text("limit") or "0"), _int(query, "timeoutSeconds")
     watch = parse_bool(query.get("watch"))
     send_initial = parse_bool(query["sendInitialEvents"]) if query.get("sendInitialEvents") else None
     revision, match, token = text("resourceVersion"), text("resourceVersionMatch"), text("continue")
@@ -248,7 +249,7 @@ def list_options(query: Query, *, force_watch: bool = False) -> ListOptions:
         resource_version=revision,
         match=match,
         timeout=timeout,
-        limit=max(limit or 0, 0),
+        limit=max(limit, 0),
         continue_token=token,
         send_initial=send_initial,
     )

@@ -38,6 +38,17 @@ def select(scope: Scope, label_text: str, field_text: str, path_name: str = "") 
     """
     if not label_text and not field_text and not path_name:
         return EVERYTHING
+    labels, fields = parse(scope, label_text, field_text)
+    if path_name:
+        if fields.empty:
+            fields = FieldSelector([FieldTerm(_NAME, True, path_name)])
+        elif fields.exact(_NAME) != path_name:
+            raise errors.bad_request("fieldSelector metadata.name doesn't match requested name")
+    return _compile(labels, fields)
+
+
+def parse(scope: Scope, label_text: str, field_text: str) -> tuple[LabelSelector, FieldSelector]:
+    """Both selectors, fields named as the kind names them; 400 for what does not parse or is not supported."""
     try:
         labels = selectors.parse_labels(label_text)
         fields = selectors.parse_fields(field_text)
@@ -45,12 +56,7 @@ def select(scope: Scope, label_text: str, field_text: str, path_name: str = "") 
         raise errors.bad_request(str(error)) from error
     if not fields.empty:
         fields = fields.transform(lambda name, value: _field_label(scope, name, value))
-    if path_name:
-        if fields.empty:
-            fields = FieldSelector([FieldTerm(_NAME, True, path_name)])
-        elif fields.exact(_NAME) != path_name:
-            raise errors.bad_request("fieldSelector metadata.name doesn't match requested name")
-    return _compile(labels, fields)
+    return labels, fields
 
 
 def _field_label(scope: Scope, name: str, value: str) -> tuple[str, str]:

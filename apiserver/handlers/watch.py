@@ -17,11 +17,11 @@ from apimachinery.errors import ApiError
 from apiserver import negotiate
 from apiserver.filters.base import Request
 from apiserver.handlers import get as get_handler
-from apiserver.handlers import list as list_handler
 from apiserver.handlers.options import ListOptions
 from apiserver.handlers.scope import Scope
 from apiserver.handlers.selection import Selection
 from apiserver.negotiate import Output
+from apiserver.registry import metadata
 from apiserver.registry.converted import ConvertedWatch
 from apiserver.storage.base import Compacted, FutureRevision
 from apiserver.storage.entry import Entry
@@ -48,7 +48,7 @@ async def watch(scope: Scope, request: Request, form: Output, opts: ListOptions,
     """200 and events until the time is up, the client leaves or the server ends."""
     if form.media_type == negotiate.YAML:
         raise errors.not_acceptable(negotiate.STREAM_TYPES)
-    revision = list_handler.parse_list_revision(opts.resource_version) if opts.resource_version else 0
+    revision = metadata.parse_revision(opts.resource_version, of="resourceVersion")
     send_initial = opts.send_initial
     if send_initial is None and not opts.match and not revision:
         send_initial = True  # as ever; but only who asked for it is told where it ends

@@ -12,9 +12,11 @@ from typing import Any
 import aiohttp
 
 from apimachinery import errors
+from apimachinery.errors import ApiError
+from apimachinery.selectors import FieldSelector
 from apiserver import outbound
 from apiserver.filters.base import Request
-from apiserver.handlers import transform
+from apiserver.handlers import options, selection, transform
 from apiserver.handlers.scope import Scope
 from apiserver.registry.kind import Obj
 from serving.reply import Reply
@@ -57,9 +59,14 @@ def _sheet(scope: Scope) -> transform.Sheet:
 
 async def list_(scope: Scope, request: Request) -> Reply:
     form = scope.wanted(request)
+    opts = options.list_options(request.query)
+    labels, fields = selection.parse(scope, opts.label_selector, opts.field_selector)
+    if opts.watch:
+        text = f'watch is not supported on resources of kind "{scope.kind.plural}"'
+        raise ApiError(405, "MethodNotAllowed", text, details={"kind": scope.kind.plural})
     async with asyncio.TaskGroup() as group:
         asked = [group.create_task(_status(name), name=f"health of {name}") for name in (*_HEALTH, _STORE)]
-    items = [task.result() for task in asked]
+    items = [item for task in asked if labels.matches({}) and _selected(item := task.result(), fields)]
     if form.kind:
         return transform.foreign_list(scope, request, form, items, _sheet(scope))
     document: dict[str, Any] = {"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}}
@@ -67,6 +74,11 @@ async def list_(scope: Scope, request: Request) -> Reply:
         {name: value for name, value in item.items() if name not in ("kind", "apiVersion")} for item in items
     ]
     return scope.reply_object(form, document)
+
+
+def _selected(item: Obj, fields: FieldSelector) -> bool:
+    known = {"metadata.name": item["metadata"]["name"]}
+    return all((known.get(term.field, "") == term.value) is term.equal for term in fields.terms)
 
 
 async def get(scope: Scope, request: Request) -> Reply:
