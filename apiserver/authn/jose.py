@@ -41,6 +41,10 @@ class BadToken(Exception):
     """The text is no token, or its signature is not by a known key."""
 
 
+class Malformed(BadToken):
+    """The text is no token."""
+
+
 def encode(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
@@ -311,7 +315,10 @@ def split(token: str) -> Signed:
 
 def verify(token: str, keys: Sequence[Key]) -> dict[str, Any]:
     """The claims of a token signed by one of the keys. Raises BadToken. Times and audiences are the caller's to check."""
-    parts = split(token)
+    try:
+        parts = split(token)
+    except BadToken as error:
+        raise Malformed(str(error)) from error
     kid = parts.kid
     known = [key for key in keys if key.kid == kid] if kid else keys
     if not known:

@@ -120,15 +120,15 @@ class Authentication:
         try:
             response: Response | None = await self._bearer.authenticate_token(token, audiences)
         except AuthenticationError as error:
-            response, status = None, {"error": str(error)}
+            response, status = None, {"user": {}, "error": str(error)}
         if response is not None:
             if audiences and response.audiences and not set(audiences) & set(response.audiences):
                 raise errors.internal_error("error validating audiences")
             status = {"authenticated": True, "user": user_info(add_group(response.user))}
             if response.audiences:
                 status["audiences"] = list(response.audiences)
-        elif "user" not in status:
-            status["user"] = {}
+        elif not status:
+            status = {"user": {}}
         review["status"] = status
         return review
 

@@ -15,7 +15,7 @@ from apimachinery import times
 from apimachinery.clock import Clock
 from apiserver.authn import jose
 from apiserver.authn.base import CREDENTIAL_ID, AuthenticationError, Response, quoted
-from apiserver.authn.legacytokens import LegacyTokens
+from apiserver.authn.legacytokens import LEGACY_TOKEN, LegacyTokens
 from apiserver.authn.lru import LRU
 from apiserver.authn.metrics import HIT, MISS, AuthenticationMetrics
 from apiserver.authn.user import User
@@ -134,16 +134,19 @@ class ServiceAccountAuthenticator:
             self._metrics.cache_requests.add(MISS)
             try:
                 raw = jose.verify(token, self._keys)
+            except jose.Malformed:
+                return None
             except jose.BadToken as error:
                 raise AuthenticationError(str(error)) from error
             claims = _legacy_claims(raw) if issuer == LEGACY_ISSUER else _claims(raw)
             self._verified.put(token, claims)
         else:
             self._metrics.cache_requests.add(HIT)
+        if not claims.audiences:
+            self._metrics.legacy_tokens.add()
         good_for = self._check_audience(claims, audiences)
         self._check_times(claims)
         if claims.legacy is not None:
-            self._metrics.legacy_tokens.add()
             if not self._lookup:
                 return Response(claims.user, good_for)
             return await self._legacy.check(token, claims.user, *claims.legacy, good_for)
@@ -151,6 +154,8 @@ class ServiceAccountAuthenticator:
             await self._check_bound(claims)
         if claims.warn_after is not None:
             return self._overdue(claims, good_for)
+        if not claims.audiences:
+            return Response(claims.user, good_for, annotations={LEGACY_TOKEN: claims.user.name})
         return Response(claims.user, good_for)
 
     def _check_audience(self, claims: Claims, audiences: Sequence[str]) -> tuple[str, ...]:
@@ -194,19 +199,27 @@ class ServiceAccountAuthenticator:
                 raise AuthenticationError(bound.gone)
 
 
+def _wrong(value: Any, go_type: str = "string") -> AuthenticationError:
+    kinds = {dict: "object", list: "array", str: "string", bool: "bool"}
+    kind = kinds.get(type(value), "number")
+    return AuthenticationError(f"json: cannot unmarshal {kind} into Go value of type {go_type}")
+
+
 def _number(claims: Mapping[str, Any], name: str) -> float | None:
     value = claims.get(name)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise AuthenticationError("service account token claims could not be validated")
+        raise AuthenticationError("go-jose/go-jose/jwt: expected number value to unmarshal NumericDate")
     return float(value)
 
 
 def _text(claims: Mapping[str, Any], name: str) -> str:
-    value = claims.get(name, "")
+    value = claims.get(name)
+    if value is None:
+        return ""
     if not isinstance(value, str):
-        raise AuthenticationError("service account token claims could not be validated")
+        raise _wrong(value)
     return value
 
 
@@ -216,7 +229,7 @@ def _audiences(claims: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
-        raise AuthenticationError("service account token claims could not be validated")
+        raise AuthenticationError("go-jose/go-jose/jwt: expected string or array value to unmarshal to Audience")
     return tuple(values)
 
 
@@ -225,19 +238,19 @@ def _reference(claims: Mapping[str, Any], name: str) -> tuple[str, str] | None:
     if value is None:
         return None
     if not isinstance(value, dict):
-        raise AuthenticationError("service account token claims could not be validated")
+        raise _wrong(value, "serviceaccount.ref")
     return _text(value, "name"), _text(value, "uid")
 
 
 def _claims(raw: Mapping[str, Any]) -> Claims:
     """The claims of a token of today. Raises AuthenticationError for claims of wrong types."""
-    private = raw.get("kubernetes.io")
+    private = raw.get("kubernetes.io") or {}
     if not isinstance(private, dict):
-        raise AuthenticationError("service account token claims could not be validated due to unexpected private claim")
+        raise _wrong(private, "serviceaccount.kubernetes")
     namespace = _text(private, "namespace")
     account = _reference(private, "serviceaccount")
-    if account is None:
-        raise AuthenticationError("service account token claims could not be validated due to unexpected private claim")
+    if account is None or not account[0]:
+        raise AuthenticationError("resource name may not be empty")
     name, uid = account
     pod, secret, node = (_reference(private, key) for key in ("pod", "secret", "node"))
     dead = "service account token has been invalidated"
