@@ -7,6 +7,7 @@ A path is a plain string that has already its final form: "spec.containers[0].po
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -56,10 +57,29 @@ def draw_value(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str) and not isinstance(value, Pointed):
         return go_quote(value)
-    if isinstance(value, int | float):
-        return json.dumps(value)
+    if isinstance(value, float):
+        return go_float(value)
+    if isinstance(value, int):
+        return str(value)
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     return text.translate(_HTML) if any(char in text for char in "<>&\u2028\u2029") else text
+
+
+def go_float(value: float) -> str:
+    """The number as Go's %v prints a float64."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+    if value == 0:
+        return "-0" if math.copysign(1, value) < 0 else "0"
+    exponent = int(f"{value:.17e}".partition("e")[2])
+    # repr() has the fewest digits that tell the number from its neighbours, as Go's shortest form has.
+    shown = repr(abs(value))
+    sign = "-" if value < 0 else ""
+    if -4 <= exponent < 6:
+        return sign + shown.removesuffix(".0")
+    digits = shown.partition("e")[0].replace(".", "").strip("0")
+    rest = f".{digits[1:]}" if len(digits) > 1 else ""
+    return f"{sign}{digits[0]}{rest}e{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
 
 
 def as_map(value: Any) -> Any:

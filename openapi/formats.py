@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from base64 import b64decode
+import unicodedata
 from collections.abc import Callable
 from datetime import date
-from urllib.parse import urlsplit
 
 from openapi import scalars
 
@@ -20,77 +19,112 @@ def _regex(pattern: str, flags: int = 0) -> Callable[[str], bool]:
 
 
 def _uri(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-    except ValueError:
+    from apimachinery.cel.library import urls
+
+    return urls.is_url(text)
+
+
+_ATOM_CHAR = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-"
+_ATOM = f"[{_ATOM_CHAR}]+"
+_DOTTED = rf"{_ATOM}(?:\.{_ATOM})*"
+_QUOTED = r'"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e\x80-\U0010ffff])*"'
+_ADDRESS = rf"(?:{_DOTTED}|{_QUOTED})@(?:{_DOTTED}|\[[^\[\]\\\s]*\])"
+_EMAIL = re.compile(rf"(?:{_ADDRESS}|(?:[.\s{_ATOM_CHAR}]|{_QUOTED})*<\s*{_ADDRESS}\s*>)\s*(?:\([^()]*\))?")
+
+
+def _email(text: str) -> bool:
+    """An address, with a name before it and a comment behind it or without. The text between brackets is an IP address."""
+    if _EMAIL.fullmatch(text.strip()) is None:
         return False
-    return bool(text) and (text.startswith("/") or bool(parts.scheme)) and " " not in text
+    literal = re.search(r"@\[([^\[\]]*)\]", text)
+    return literal is None or _address(literal[1].removeprefix("IPv6:")) is not None
 
 
-_EMAIL = re.compile(r"[^@\s<>(),;:\\\"\[\]]+@[^@\s<>(),;:\\\"\[\]]+")
-_DATE_TIME = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
-    r"(?:[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[.,][0-9]+)?(?:[zZ]|[+-][0-9]{2}:[0-9]{2}))?"
-)
-_HOST_LABEL = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?|[_a-zA-Z0-9-]{1,63})"
+_HOSTNAME = re.compile(r"[lds](?:-?[lds]{0,62})?|(?:[lds](?:[lds-]{0,61}[lds])?\.)+l{2,63}")
 
 
 def _hostname(text: str) -> bool:
-    return len(text) <= 255 and re.fullmatch(rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*\.?", text) is not None
+    drawn = "".join(map(_kind_of_char, text))
+    if _HOSTNAME.fullmatch(drawn) is None or len(text.encode()) > 255:
+        return False
+    return all(len(label.encode()) <= 63 for label in text.split("."))
 
 
-def _ip(version: int) -> Callable[[str], bool]:
-    def check(text: str) -> bool:
-        try:
-            return ipaddress.ip_address(text).version == version and "%" not in text
-        except ValueError:
-            return False
+def _kind_of_char(char: str) -> str:
+    """l: a letter, d: a digit, s: a symbol; dots and dashes stay."""
+    if char in "0123456789":
+        return "d"
+    if char in ".-":
+        return char
+    return "l" if char.isalpha() else "s" if unicodedata.category(char).startswith("S") else "x"
 
-    return check
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An address without a zone; numbers may have leading zeros."""
+    try:
+        found = ipaddress.ip_address(
+            re.sub(r"(?<![0-9a-fA-F:])0+(?=[0-9]+(?:\.|$))", "", text) if "." in text else text
+        )
+    except ValueError:
+        return None
+    return None if "%" in text else found
+
+
+def _ipv4(text: str) -> bool:
+    return "." in text and _address(text) is not None
+
+
+def _ipv6(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return ":" in text and "%" not in text
 
 
 def _cidr(text: str) -> bool:
-    try:
-        ipaddress.ip_interface(text)
-    except ValueError:
-        return False
-    return "/" in text and text.rpartition("/")[2].isdigit()
-
-
-def _byte(text: str) -> bool:
-    try:
-        b64decode(text.replace("\n", "").replace("\r", ""), validate=True)
-    except ValueError:
-        return False
-    return True
+    address, slash, length = text.partition("/")
+    found = _address(address)
+    return (
+        found is not None
+        and bool(slash)
+        and re.fullmatch("[0-9]{1,5}", length) is not None
+        and int(length) <= found.max_prefixlen
+    )
 
 
 def _date(text: str) -> bool:
+    """A day as of year 0; that has the calendar of year 400."""
     try:
-        date.fromisoformat(text)
+        date.fromisoformat("0400" + text[4:] if text.startswith("0000") else text)
     except ValueError:
         return False
     return len(text) == 10
 
 
+_TIME = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[^\n][0-9]+)?(?:z|[+-][0-9]{2}:[0-9]{2})")
+
+
 def _date_time(text: str) -> bool:
-    match = _DATE_TIME.fullmatch(text)
-    if match is None or match[4] is None:
+    parts = text.lower().split("t")
+    if len(parts) < 2 or not _date(parts[0]):
         return False
-    return _date(text[:10]) and int(match[4]) < 24 and int(match[5]) < 60 and int(match[6]) < 60
+    match = _TIME.fullmatch(parts[1])
+    return match is not None and match[1] <= "23" and match[2] <= "59" and match[3] <= "59"
 
 
-_SCALA = re.compile(
-    r"[+-]?\d+(?:\.\d+)?\s*(?:ns|nano|nanos|nanosecond|nanoseconds|us|µs|micro|micros|microsecond|microseconds|ms|milli|millis|"
-    r"millisecond|milliseconds|s|sec|secs|second|seconds|m|min|mins|minute|minutes|h|hr|hour|hours|d|day|days|w|wk|week|weeks)"
-)
+_UNITS = ("ns", "us", "µs", "ms", "s", "m", "min", "h", "hr", "d", "w", "wk")
+_UNIT_PREFIXES = ("nano", "micro", "milli", "sec", "min", "hour", "day", "week")
+_PART = re.compile(r"(?<![0-9])[0-9]+\s*([A-Za-zµ]+)")
 
 
 def _duration(text: str) -> bool:
+    """As Go reads durations, or any text with a number of some unit in it."""
     try:
         scalars.parse_duration(text)
     except ValueError:
-        return _SCALA.fullmatch(text) is not None
+        units = [unit.lower() for unit in _PART.findall(text)]
+        return any(unit in _UNITS or unit.startswith(_UNIT_PREFIXES) for unit in units)
     return True
 
 
@@ -124,17 +158,27 @@ def _credit_card(text: str) -> bool:
     return total % 10 == 0
 
 
+_MAC = re.compile(
+    r"[0-9a-fA-F]{2}([:-])(?:[0-9a-fA-F]{2}\1)*[0-9a-fA-F]{2}|(?:[0-9a-fA-F]{4}\.)+[0-9a-fA-F]{4}|[0-9a-fA-F]+"
+)
+
+
+def _mac(text: str) -> bool:
+    """6, 8 or 20 bytes by two digits, by four with dots, or without anything between."""
+    return _MAC.fullmatch(text) is not None and len(re.sub("[:.-]", "", text)) in (12, 16, 40)
+
+
 _NAME = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 # By name without dashes. A format that is not here is ignored.
 CHECKS: dict[str, Callable[[str], bool]] = {
     "bsonobjectid": _regex(r"[0-9a-fA-F]{24}"),
     "uri": _uri,
-    "email": lambda text: _EMAIL.fullmatch(text) is not None,
+    "email": _email,
     "hostname": _hostname,
-    "ipv4": _ip(4),
-    "ipv6": _ip(6),
+    "ipv4": _ipv4,
+    "ipv6": _ipv6,
     "cidr": _cidr,
-    "mac": _regex(r"(?:[0-9a-fA-F]{2}[:-]){5}(?:[0-9a-fA-F]{2})|(?:[0-9a-fA-F]{2}[:-]){7}[0-9a-fA-F]{2}|(?:[0-9a-fA-F]{4}\.){2,3}[0-9a-fA-F]{4}"),  # noqa: E501
+    "mac": _mac,
     "uuid": _regex(_UUID % ("[0-9a-f]", "[0-9a-f]"), re.I),
     "uuid3": _regex(_UUID % ("3", "[0-9a-f]"), re.I),
     "uuid4": _regex(_UUID % ("4", "[89ab]"), re.I),
@@ -143,10 +187,10 @@ CHECKS: dict[str, Callable[[str], bool]] = {
     "isbn10": _isbn(10),
     "isbn13": _isbn(13),
     "creditcard": _credit_card,
-    "ssn": _regex(r"\d{3}[- ]?\d{2}[- ]?\d{4}"),
+    "ssn": _regex(r"[0-9]{3}[- ][0-9]{2}[- ][0-9]{4}"),
     "hexcolor": _regex(r"#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6})"),
     "rgbcolor": _regex(r"rgb\(\s*(?:0|[1-9]\d?|1\d\d?|2[0-4]\d|25[0-5])\s*(?:,\s*(?:0|[1-9]\d?|1\d\d?|2[0-4]\d|25[0-5])\s*){2}\)"),
-    "byte": _byte,
+    "byte": _regex(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})"),
     "password": lambda text: True,
     "date": _date,
     "duration": _duration,

@@ -11,7 +11,7 @@ rules may differ. The one made of the definition is that of the storage version.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -20,12 +20,13 @@ from apimachinery import errors, field, times
 from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells as cell_words
-from apiserver.registry import crd_paths
+from apiserver.registry import crd_paths, crd_scale
 from apiserver.registry.conversion import Converter
 from apiserver.registry.crd_rules import RuleTree
 from apiserver.registry.kind import NAME_COLUMN, SCALE, STATUS, Column, Ctx, Kind, Obj, Scale
-from apiserver.validation import embedded
+from apiserver.validation import embedded, names, repetitions
 from openapi import structural, validate
+from openapi.correlation import Correlation
 from openapi.schemas import TypeInfo
 from openapi.structural import CustomType, Structural
 from openapi.validate import Validator
@@ -50,6 +51,8 @@ class Version:
         self.schema = Structural(self.raw)
         self.type = CustomType(self.schema, kind)
         self.validator = Validator(self.raw)
+        self.status: Obj = (self.raw.get("properties") or {}).get("status") or {}
+        self.status_validator = Validator(self.status)
         self.has_rules = _mentions(self.raw, "x-kubernetes-validations")
         self._rules: RuleTree | None = None
         self.has_defaults = _mentions(self.raw, "default")
@@ -240,41 +243,65 @@ class CustomKind(Kind):
             raise refused
 
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
-        found = self._check(ctx, obj)
-        return found + self._check_rules(ctx, obj, None, found)
-
-    def _check(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
-        """Everything but the rules."""
         version = self.by_version[ctx.version]
-        found = self._check_scale(obj)
-        found = version.validator.check(obj) + found
+        found = version.validator.check(obj)
+        if self.scale is not None:
+            found += crd_scale.check_spec(obj, self.scale) + crd_scale.check_status(obj, self.scale)
         found += embedded.validate(obj, version.schema, "")
-        return found + _repetitions(obj, version.schema, "")
+        found += repetitions.validate(obj, version.schema, "")
+        return found + self._check_rules(ctx, obj, None, found, None)
 
-    def _check_rules(self, ctx: Ctx, obj: Obj, old: Obj | None, found: list[FieldError]) -> list[FieldError]:
+    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
+        """What was wrong before and did not change may stay (ratcheting)."""
+        version = self.by_version[ctx.version]
+        correlation = Correlation(obj, old, version.raw)
+        in_status = ctx.subresource == "status"
+        if in_status:
+            found = self._check_status(version, obj, old, correlation)
+        else:
+            found = version.validator.check(obj, correlation=correlation)
+        if self.scale is not None:
+            found += [] if in_status else crd_scale.check_spec(obj, self.scale)
+            found += crd_scale.check_status(obj, self.scale)
+        if not in_status:
+            found += embedded.validate(obj, version.schema, "")
+        repeated = repetitions.validate(obj, version.schema, "")
+        if repeated and not repetitions.validate(old, version.schema, ""):
+            found += repeated
+        return found + self._check_rules(ctx, obj, old, found, correlation)
+
+    def _check_status(self, version: Version, obj: Obj, old: Obj, correlation: Correlation) -> list[FieldError]:
+        """By the status' own part of the schema, which knows nothing of what is around it."""
+        if "status" not in obj:
+            return []
+        part = correlation.key("status")
+        if part is None:
+            part = Correlation(obj["status"], old.get("status"), version.status)
+        return version.status_validator.check(obj["status"], "status", correlation=part)
+
+    def _check_rules(
+        self, ctx: Ctx, obj: Obj, old: Obj | None, found: list[FieldError], correlation: Correlation | None
+    ) -> list[FieldError]:
         """The rules' errors; they are not run on data whose form is wrong."""
         rules = self.by_version[ctx.version].rules()
         if rules is None:
             return []
         if any(error.reason in validate.BLOCKING for error in found):
             return [field.invalid("<nil>", None, _NOT_CHECKED)]
-        errors_, warnings = rules.check(obj, old)
+        errors_, warnings = rules.check(obj, old, correlation=correlation)
         ctx.warnings.extend(warnings)
         return errors_
 
-    def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
-        """What was wrong before and did not change may stay (ratcheting)."""
-        kept = [error for error in self._check(ctx, obj) if not _unchanged(error.field, obj, old)]
-        return kept + self._check_rules(ctx, obj, old, kept)
-
-    def _check_scale(self, obj: Obj) -> list[FieldError]:
-        found = []
-        scale = self.scale
-        for path in (scale.spec_replicas, scale.status_replicas) if scale is not None else ():
-            values = crd_paths.find(path, obj)
-            if values and isinstance(values[0], int) and values[0] < 0:
-                found.append(field.invalid(path, values[0], "should be a non-negative integer"))
-        return found
+    def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
+        """Names of finalizers that others may use too."""
+        if ctx.subresource or "finalizers" not in obj["metadata"]:
+            return []
+        before = (old or {}).get("metadata", {}).get("finalizers") or ()
+        return [
+            text
+            for finalizer in sorted(set(obj["metadata"]["finalizers"]) - set(before))
+            for text in _finalizer_warnings(finalizer)
+        ]
 
     # -- reads
 
@@ -395,76 +422,18 @@ def _string_cell(value: Any) -> str:
     return str(value)
 
 
-# -- checks that go with the structure
+_STANDARD_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes")
 
 
-def _repetitions(obj: Any, schema: Structural | bool | None, path: str) -> list[FieldError]:
-    """Items that occur twice in sets, keys that occur twice in list maps."""
-    if not isinstance(schema, Structural):
-        return []
-    found: list[FieldError] = []
-    if isinstance(obj, dict):
-        for key, value in obj.items():
-            child = schema.properties.get(key)
-            if child is not None:
-                found += _repetitions(value, child, field.child(path, key))
-            elif schema.additional is not None:
-                found += _repetitions(value, schema.additional, field.key(path, key))
-    elif isinstance(obj, list):
-        if schema.list_type == "set":
-            found += [
-                field.duplicate(field.index(path, position), field.as_map(obj[position])) for position in _repeated(obj)
-            ]
-        elif schema.list_type == "map":
-            found += _repeated_keys(obj, schema, path)
-        for position, item in enumerate(obj):
-            found += _repetitions(item, schema.items, field.index(path, position))
+def _finalizer_warnings(name: str) -> list[str]:
+    shown = f"metadata.finalizers: {field.go_quote(name)}"
+    found = [f"{shown}: {problem}" for problem in names.qualified_name(name)]
+    if "/" not in name and name not in _STANDARD_FINALIZERS:
+        path = " including a path (/)" if "." in name else ""
+        found.append(
+            f"{shown}: prefer a domain-qualified finalizer name{path} to avoid accidental conflicts with other finalizer writers"
+        )
     return found
-
-
-def _repeated_keys(obj: list[Any], schema: Structural, path: str) -> list[FieldError]:
-    for position, item in enumerate(obj):
-        if item is not None and not isinstance(item, dict):
-            text = "must be an object for an array of list-type map"
-            return [field.invalid(field.index(path, position), field.as_map(item), text)]
-    keys = [{key: item[key] for key in schema.keys if key in item} if item else {} for item in obj]
-    return [field.duplicate(field.index(path, position), field.as_map(keys[position])) for position in _repeated(keys)]
-
-
-def _repeated(items: list[Any]) -> Iterator[int]:
-    """Positions of second occurrences."""
-    seen: dict[bytes, int] = {}
-    for position, item in enumerate(items):
-        drawn = orjson.dumps(item, option=orjson.OPT_SORT_KEYS)
-        seen[drawn] = seen.get(drawn, 0) + 1
-        if seen[drawn] == 2:
-            yield position
-
-
-# -- ratcheting
-
-
-def _unchanged(path: str, new: Obj, old: Obj) -> bool:
-    """Whether the value at an error's path is as it was."""
-    if path == "<nil>":
-        return False
-    before, after = _at(path, old), _at(path, new)
-    return before is not _NOWHERE and after is not _NOWHERE and before == after
-
-
-_NOWHERE: Any = object()
-
-
-def _at(path: str, obj: Any) -> Any:
-    value = obj
-    for part in path.replace("]", "").replace("[", ".").split("."):
-        if isinstance(value, dict) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
-            value = value[int(part)]
-        else:
-            return _NOWHERE
-    return value
 
 
 def is_terminating(definition: Obj) -> bool:

@@ -19,6 +19,7 @@ from apimachinery.cel.runtimecost import PER_CALL_LIMIT
 from apimachinery.cel.schemas import DeclType
 from apimachinery.field import FieldError
 from apiserver.kinds.apiextensions.cel_rules import RULES, CompiledRule, Schema, compile_rule, environments
+from openapi.correlation import Correlation, old_item
 
 BUDGET = 10_000_000  # for all rules of one write
 MAX_MESSAGE = 5 * 1024  # bytes that a messageExpression may make
@@ -29,59 +30,12 @@ class _Spent(Exception):
     """No further rule may run."""
 
 
-class _Correlation:
-    """A part of the new object beside the same part of the old one. None in place of one: there is no such part."""
-
-    __slots__ = ("_equal", "_items", "new", "old", "schema")
-
-    def __init__(self, new: Any, old: Any, schema: Schema) -> None:
-        self.new = new
-        self.old = old
-        self.schema = schema
-        self._equal: bool | None = None
-        self._items: dict[tuple[Any, ...], Any] | None = None
-
-    def equal(self) -> bool:
-        if self._equal is None:
-            self._equal = self.new == self.old
-        return self._equal
-
-    def key(self, name: str) -> _Correlation | None:
-        if not isinstance(self.new, dict) or not isinstance(self.old, dict):
-            return None
-        child = (self.schema.get("properties") or {}).get(name)
-        if child is None:
-            child = self.schema.get("additionalProperties")
-        if not isinstance(child, dict) or (name not in self.new and name not in self.old):
-            return None
-        return _Correlation(self.new.get(name), self.old.get(name), child)
-
-    def item(self, value: Any) -> _Correlation | None:
-        child = self.schema.get("items")
-        if not isinstance(child, dict):
-            return None
-        old = _old_item(self.schema, self.old, value)
-        return None if old is None else _Correlation(value, old, child)
-
-
-def _old_item(schema: Schema, old: Any, value: Any) -> Any:
-    """The item of the old list with the same keys, for lists that have keys."""
-    if schema.get("x-kubernetes-list-type") != "map" or not isinstance(old, list) or not isinstance(value, dict):
-        return None
-    names = schema.get("x-kubernetes-list-map-keys") or ()
-    wanted = [value.get(name) for name in names]
-    for item in old:
-        if isinstance(item, dict) and [item.get(name) for name in names] == wanted:
-            return item
-    return None
-
-
 class _Ratchet:
     """The correlation at a node, and the nearest one above it."""
 
     __slots__ = ("current", "parent")
 
-    def __init__(self, current: _Correlation | None, parent: _Correlation | None) -> None:
+    def __init__(self, current: Correlation | None, parent: Correlation | None) -> None:
         self.current = current
         self.parent = parent
 
@@ -96,10 +50,10 @@ class _Ratchet:
             return _NOTHING
         return _Ratchet(self.current.key(name), self.current)
 
-    def item(self, value: Any) -> _Ratchet:
+    def item(self, position: int) -> _Ratchet:
         if self.current is None:
             return self
-        return _Ratchet(self.current.item(value), self.current)
+        return _Ratchet(self.current.item(position), self.current)
 
     def without_current(self) -> _Ratchet:
         return _Ratchet(None, self.parent)
@@ -143,12 +97,11 @@ class RuleTree:
         return _build(schema, schema, root)
 
     def check(
-        self, obj: Any, old: Any = None, path: str = "", *, ratcheting: bool = True
+        self, obj: Any, old: Any = None, path: str = "", *, correlation: Correlation | None = None
     ) -> tuple[list[FieldError], list[str]]:
-        """Errors, and warnings for what was so before. old: the stored object, None at creation. path: of the object."""
+        """Errors, and, given a correlation, warnings for what was so before. old: None at creation. path: of the object."""
         run = _Run()
-        correlated = ratcheting and old is not None
-        ratchet = _Ratchet(_Correlation(obj, old, self.schema), None) if correlated else _NOTHING
+        ratchet = _NOTHING if correlation is None else _Ratchet(correlation, None)
         try:
             self._check(run, path, obj, old, ratchet)
         except _Spent:
@@ -164,8 +117,8 @@ class RuleTree:
             branch._check(run, path, obj, old, ratchet.without_current())
         if isinstance(obj, list) and self.items is not None:
             for position, item in enumerate(obj):
-                before = _old_item(self.schema, old, item)
-                self.items._check(run, field.index(path, position), item, before, ratchet.item(item))
+                before = old_item(self.schema, old, item)
+                self.items._check(run, field.index(path, position), item, before, ratchet.item(position))
         elif isinstance(obj, dict):
             before = old if isinstance(old, dict) else {}
             if self.additional is not None:

@@ -96,7 +96,7 @@ def _in_object(schema: Structural, root: Structural, path: str, around: Around) 
 
 def _value(schema: Structural, root: Structural, path: str) -> Errors:
     """A default against the rules of its own schema."""
-    errors = Validator(_without_int_or_string(schema.raw)).check(schema.default, path)
+    errors = Validator(schema.raw, typed=False).check(schema.default, path)
     if errors:
         return errors
     rules = crd_rules.RuleTree.of(schema.raw, root=schema is root)
@@ -104,20 +104,7 @@ def _value(schema: Structural, root: Structural, path: str) -> Errors:
         return []
     # Once as what has always been there, once as what comes new: rules may tell these apart.
     for old in (schema.default, None):
-        errors, _ = rules.check(schema.default, old, path, ratcheting=False)
+        errors, _ = rules.check(schema.default, old, path)
         if errors:
             break
     return errors
-
-
-def _without_int_or_string(schema: Any) -> Any:
-    """The schema as defaults are checked by it: that of an int-or-string lets any value pass."""
-    if isinstance(schema, list):
-        return [_without_int_or_string(child) for child in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {
-        name: value if name in ("default", "enum", "example") else _without_int_or_string(value)
-        for name, value in schema.items()
-        if name != "x-kubernetes-int-or-string" or isinstance(value, dict)
-    }

@@ -213,7 +213,7 @@ def _value_validation(schema: Obj, path: str, *, skip: bool = False, skip_first:
 
 
 def _spells_int_or_string(schema: Obj) -> tuple[bool, bool]:
-    all_of = schema.get("allOf") or ()
+    all_of = schema.get("allOf") or []
     return schema.get("anyOf") == _INT_OR_STRING, bool(all_of) and all_of[0].get("anyOf") == _INT_OR_STRING
 
 
