@@ -41,6 +41,7 @@ from apiserver.registry.kind import NotifyingReader, Writer
 
 log = logging.getLogger(__name__)
 
+_LEAST_SECONDS = 3600  # that tokens may be limited to
 _CACHE_SECONDS = 10.0  # for which a token of another issuer is not looked at again
 
 
@@ -118,6 +119,9 @@ def _check(config: Config) -> None:
     uri = config.service_account_jwks_uri
     if uri and urlsplit(uri).scheme != "https":
         problems.append(f"service-account-jwks-uri requires https scheme, parsed as: {uri}")
+    longest = config.service_account_max_token_expiration
+    if longest and not _LEAST_SECONDS <= longest <= issuing.MAX_SECONDS:
+        problems.append("the service-account-max-token-expiration must be between 1 hour and 2^32 seconds")
     if config.client_ca_file and config.requestheader_client_ca_file and not config.requestheader_allowed_names:
         known = x509.load_bundle(config.client_ca_file)
         if any(authority in known for authority in x509.load_bundle(config.requestheader_client_ca_file)):

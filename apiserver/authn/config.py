@@ -55,9 +55,10 @@ class Config:
     service_account_signing_key_file: Path | None = None
     # PEM private key (ECDSA or RSA) that signs tokens; None: the token subresource answers 404, as without the flag.
     service_account_max_token_expiration: float = 0
-    # Seconds; longer requests are cut to it. 0: no limit but the API's own.
+    # Seconds, 3600 at least; longer requests are cut to it. 0: no limit but the API's own.
     service_account_extend_token_expiration: bool = True
-    # Tokens of the kube-api-access volume (3607 s) really live a year, as clients of old never reload them.
+    # Tokens of the kube-api-access volume (3607 s) really live a year, as clients of old never reload them; the maximum above
+    # does not concern them.
     service_account_lookup: bool = True
     # A token dies with its service account, pod, secret or node.
     service_account_jwks_uri: str = ""

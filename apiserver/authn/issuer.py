@@ -84,7 +84,7 @@ class TokenIssuer:
             spec["expirationSeconds"] = DEFAULT_SECONDS
         now = self._clock.time()
         meta.update(name=name, namespace=namespace, uid=uid, creationTimestamp=times.format_time(now))
-        request.pop("status", None)
+        request["status"] = {"token": "", "expirationTimestamp": None}
         _validate(spec)
         if validate is not None:
             await validate()
@@ -96,9 +96,7 @@ class TokenIssuer:
             spec["expirationSeconds"] = self._max
         lifetime, warn_after = spec["expirationSeconds"], 0
         if self._extend and "pod" in bound and lifetime == WARN_ONLY_SECONDS and self._for_api(spec["audiences"]):
-            warn_after, lifetime = lifetime, EXTENSION_SECONDS
-            if self._max > 0:
-                lifetime = min(lifetime, self._max)
+            warn_after, lifetime = lifetime, EXTENSION_SECONDS  # whatever the limit is, as by the original
         identity = str(uuid.uuid4())
         token = self._sign(account, bound, spec["audiences"], now, lifetime, warn_after, identity)
         request["status"] = {

@@ -78,6 +78,23 @@ def client(
     return builder.sign(issuer.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
 
+def client_pem(
+    issuer: Authority, key: ec.EllipticCurvePrivateKey, name: str, organizations: tuple[str, ...] = ()
+) -> bytes:
+    """A client certificate in PEM for a key of one's own, with which TLS can be spoken."""
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(_name(name, organizations))
+        .issuer_name(issuer.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW - DAY)
+        .not_valid_after(NOW + DAY)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+    )
+    return builder.sign(issuer.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
 def server(issuer: Authority, *names: str) -> tuple[bytes, ec.EllipticCurvePrivateKey]:
     """A serving certificate (PEM) for addresses and DNS names, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())

@@ -88,6 +88,7 @@ def test_flags_and_file_exclude_each_other(tmp_path: Path) -> None:
             {"service_account_jwks_uri": "http://a/x"},
             "service-account-jwks-uri requires https scheme, parsed as: http://a/x",
         ),
+        ({"service_account_max_token_expiration": 10}, "must be between 1 hour and 2^32 seconds"),
         ({"authentication_token_webhook_config_file": Path("/none")}, "stat /none: no such file or directory"),
         (
             {"authentication_token_webhook_config_file": Path("/none"), "authentication_token_webhook_version": "v2"},

@@ -278,7 +278,9 @@ async def test_token_requests_that_are_refused(world: World) -> None:
         await ask("ns", "nobody", {}, warnings=[])
     world.objects.put("", "serviceaccounts", {"metadata": {"namespace": "ns", "name": "other"}})
     with pytest.raises(ApiError, match="different serviceaccount name"):
-        await ask("ns", "other", {"spec": {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "p"}}}, warnings=[])
+        await ask(
+            "ns", "other", {"spec": {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "p"}}}, warnings=[]
+        )
 
 
 async def test_a_secret_token_lives_with_its_secret(world: World) -> None:
