@@ -66,7 +66,7 @@ class Scheme:
         self._strict = strict
 
     def read(self, raw: bytes) -> Found:
-        parsed = parse(raw)
+        parsed = parse_object(raw)
         entry = self._entry(parsed.obj, raw)
         return Found(entry, self._decode(entry.type, parsed))
 
@@ -86,16 +86,13 @@ class Scheme:
         found: dict[str, Any] = obj
         return found
 
-    def _entry(self, document: Any, raw: bytes) -> Entry:
-        if document is not None and not isinstance(document, dict):
-            raise ConfigError(_NO_TYPE.format(_json_name(document)))
-        head = document or {}
+    def _entry(self, document: dict[str, Any], raw: bytes) -> Entry:
         for name in ("apiVersion", "kind"):
-            if not isinstance(head.get(name) or "", str):
+            if not isinstance(document.get(name) or "", str):
                 where = f"struct field .{name} of type string"
-                text = f"json: cannot unmarshal {_json_name(head[name])} into Go {where}"
+                text = f"json: cannot unmarshal {_json_name(document[name])} into Go {where}"
                 raise ConfigError(f"couldn't get version/kind; json parse error: {text}")
-        kind, version = head.get("kind") or "", head.get("apiVersion") or ""
+        kind, version = document.get("kind") or "", document.get("apiVersion") or ""
         for missing, value in (("Kind", kind), ("apiVersion", version)):
             if not value:
                 shown = raw.decode("utf-8", "replace")
@@ -121,6 +118,16 @@ def parse(raw: bytes) -> codec.Parsed:
         if raw.lstrip()[:1] == b"{":
             raise ConfigError(f"couldn't get version/kind; json parse error: {error}") from None
         raise ConfigError(str(error).removeprefix(_CONVERTING)) from None
+
+
+def parse_object(raw: bytes) -> codec.Parsed:
+    """As parse(), and refuses what is no object."""
+    parsed = parse(raw)
+    if parsed.obj is None:
+        parsed.obj = {}
+    if not isinstance(parsed.obj, dict):
+        raise ConfigError(_NO_TYPE.format(_json_name(parsed.obj)))
+    return parsed
 
 
 def aggregate(problems: Sequence[FieldError | str]) -> str:

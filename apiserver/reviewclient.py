@@ -23,7 +23,7 @@ from apimachinery import clock as clocks
 from apimachinery.clock import Clock
 from apimachinery.field import go_quote
 from apiserver import outbound
-from apiserver.configscheme import ConfigError, file_error
+from apiserver.configscheme import ConfigError, file_error, parse_object
 from client import kubeconfig
 from openapi import codec, schemas
 from openapi.scalars import format_duration
@@ -161,7 +161,7 @@ class ReviewClient:
             result = TIMEOUT if code == 504 else ERROR
             again = code == 429 or (code >= 500 and code != 503)
             raise ReviewFailed(outbound.status_words(code, answer, media_type), code=code, result=result, again=again)
-        return self._decoded(code, answer), code
+        return self._decoded(code, answer, media_type), code
 
     async def _post(self, body: bytes) -> tuple[int, bytes, str, float | None]:
         if self._session is None:
@@ -198,19 +198,17 @@ class ReviewClient:
         with open(self._credentials.token_file) as file:
             return file.read().strip()
 
-    def _decoded(self, code: int, raw: bytes) -> Obj:
+    def _decoded(self, code: int, raw: bytes, media_type: str) -> Obj:
         def unusable(text: str) -> ReviewFailed:
             return ReviewFailed(text, code=code)
 
         if not raw:
-            raise unusable(f"0-length response with status code: {code} and content type: ")
+            raise unusable(f"0-length response with status code: {code} and content type: {media_type}")
         try:
-            parsed = codec.parse_json(raw)
-        except codec.ParseError as error:
-            raise unusable(f"couldn't get version/kind; json parse error: {error}") from None
+            parsed = parse_object(raw)
+        except ConfigError as error:
+            raise unusable(str(error)) from None
         obj = parsed.obj
-        if not isinstance(obj, dict):
-            raise unusable("couldn't get version/kind; json parse error: json: cannot unmarshal into Go value")
         kind, version = obj.get("kind") or self._head["kind"], obj.get("apiVersion") or self._head["apiVersion"]
         if kind == "Status" and obj.get("status") == "Failure":
             raise unusable(outbound.status_words(code, raw))
@@ -232,4 +230,4 @@ class ReviewClient:
         return f"no kind {go_quote(kind)} is registered for version {go_quote(version)} in scheme {_SCHEME}"
 
 
-_SCHEME = '"k8s.io/client-go/kubernetes/scheme/register.go:83"'
+_SCHEME = '"k8s.io/client-go/kubernetes/scheme/register.go:82"'

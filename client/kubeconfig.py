@@ -12,7 +12,7 @@ import os
 import ssl
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,10 @@ class Credentials:
     server_name: str | None = None
     namespace: str = "default"
 
+    def of_nobody(self) -> Credentials:
+        """The same server, without credentials: for clients that bring their own tokens, which a certificate would outdo."""
+        return replace(self, certificate=None, key=None, token=None, token_file=None)
+
     def ssl_context(self) -> ssl.SSLContext:
         """A client context; loads the certificate through a private temporary file, the only way Python's ssl offers."""
         context = ssl.create_default_context(cadata=self.ca.decode("ascii") if self.ca else None)
@@ -60,19 +64,35 @@ class Credentials:
 
 def load(path: str | Path, context: str | None = None) -> Credentials:
     """The credentials of a context (default: the current one) in that file. KubeconfigError."""
+    path = Path(path)
+    config = _read(path)
+    try:
+        return parse(config, base=path.parent, context=context)
+    except KubeconfigError as error:
+        raise KubeconfigError(f"{path}: {error}") from error
+
+
+def files(path: str | Path) -> list[Path]:
+    """The file and those with certificates and keys that it names: what changes when somebody renews them. KubeconfigError."""
+    path = Path(path)
+    config = _read(path)
+    sections = [entry.get("cluster") or {} for entry in config.get("clusters") or ()]
+    sections += [entry.get("user") or {} for entry in config.get("users") or ()]
+    names = ("certificate-authority", "client-certificate", "client-key")
+    named = [path.parent / str(section[name]) for section in sections for name in names if section.get(name)]
+    return [path, *dict.fromkeys(named)]
+
+
+def _read(path: Path) -> dict[str, Any]:
     import yaml
 
-    path = Path(path)
     try:
         config = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise KubeconfigError(f"{path}: {error}") from error
     if not isinstance(config, dict):
         raise KubeconfigError(f"{path}: not a kubeconfig")
-    try:
-        return parse(config, base=path.parent, context=context)
-    except KubeconfigError as error:
-        raise KubeconfigError(f"{path}: {error}") from error
+    return config
 
 
 def parse(config: Mapping[str, Any], *, base: Path, context: str | None = None) -> Credentials:

@@ -1,7 +1,8 @@
 """What an authorizer is, what it is asked, and what it answers.
 
-    class Authorizer:                          one file each, listed in apiserver/authz/__init__.py
+    class Authorizer:                          one file each, listed in apiserver/authz/service.py
         async def authorize(self, a) -> Decision
+        async def rules(self, user, namespace) -> Rules         what it would allow, as far as it can tell
 
 An authorizer that has no opinion passes the question on; the first that allows or denies decides; when nobody decides,
 the request is forbidden with the reasons of all who had none.
@@ -9,8 +10,9 @@ the request is forbidden with the reasons of all who had none.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from apimachinery import errors
 from apimachinery.errors import ApiError
@@ -60,11 +62,32 @@ class Decision:
 NO_OPINION = Decision("none")
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What an authorizer allows a user: resource rules and path rules as SelfSubjectRulesReview shows them.
+
+    incomplete: it may allow more. problems: what could not be found out.
+    """
+
+    resources: Sequence[dict[str, Any]] = ()
+    paths: Sequence[dict[str, Any]] = ()
+    incomplete: bool = False
+    problems: Sequence[str] = ()
+
+
 class Authorizer(Protocol):
+    """What others ask of authorization as a whole."""
+
     async def authorize(self, a: Attributes) -> Decision: ...
 
 
-def _sanitize(text: str) -> str:
+class Resolver(Authorizer, Protocol):
+    """One authorizer of the chain."""
+
+    async def rules(self, user: User, namespace: str) -> Rules: ...
+
+
+def sanitize(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -72,10 +95,10 @@ def cannot(a: Attributes) -> str:
     """`User "x" cannot list resource "pods" in API group "" in the namespace "y"`: how every refusal begins."""
     who = go_quote(a.user.name)
     if not a.resource_request:
-        return _sanitize(f"User {who} cannot {a.verb} path {go_quote(a.path)}")
+        return sanitize(f"User {who} cannot {a.verb} path {go_quote(a.path)}")
     what = f"{a.plural}/{a.subresource}" if a.subresource else a.plural
     scope = f"in the namespace {go_quote(a.namespace)}" if a.namespace else "at the cluster scope"
-    return _sanitize(f"User {who} cannot {a.verb} resource {go_quote(what)} in API group {go_quote(a.group)} {scope}")
+    return sanitize(f"User {who} cannot {a.verb} resource {go_quote(what)} in API group {go_quote(a.group)} {scope}")
 
 
 def forbidden(a: Attributes, reason: str = "") -> ApiError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from apimachinery.field import go_quote
 from apiserver.authn.user import User
-from apiserver.authz.base import NO_OPINION, Attributes, Decision
+from apiserver.authz.base import NO_OPINION, Attributes, Decision, Rules
 from apiserver.authz.nodegraph import NodeGraph
 from apiserver.authz.rules import Rule
 
@@ -34,7 +34,10 @@ class NodeAuthorizer:
         self._graph = graph
         self._rules = rules
 
-    identify = staticmethod(node_name)
+    async def rules(self, user: User, namespace: str) -> Rules:
+        if node_name(user) is None:
+            return Rules()
+        return Rules(incomplete=True, problems=("node authorizer does not support user rule resolution",))
 
     async def authorize(self, a: Attributes) -> Decision:
         node = node_name(a.user)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from apiserver.authn.lru import LRU
 from apiserver.authn.user import User
-from apiserver.authz.base import NO_OPINION, Attributes, Decision
+from apiserver.authz.base import NO_OPINION, Attributes, Decision, Rules
 from apiserver.authz.policy import Policy, aggregate
 from apiserver.authz.rules import Rule
 
@@ -92,6 +92,22 @@ class RBACAuthorizer:
         if not self.policy.current:
             await self.policy.refresh()
         return self.policy.rules_for(user, namespace)
+
+    async def rules(self, user: User, namespace: str) -> Rules:
+        resources = []
+        paths = []
+        rules, problems = await self.rules_for(user, namespace)
+        for rule in rules:
+            raw = rule.raw
+            if raw.get("resources"):
+                resources.append({name: list(raw[name]) for name in _RESOURCE_FIELDS if raw.get(name)})
+            if raw.get("nonResourceURLs"):
+                paths.append({name: list(raw[name]) for name in ("verbs", "nonResourceURLs") if raw.get(name)})
+        problem = (aggregate(problems),) if problems else ()
+        return Rules(resources, paths, problems=problem)
+
+
+_RESOURCE_FIELDS = ("verbs", "apiGroups", "resources", "resourceNames")
 
 
 def _refusal(problems: list[str]) -> Decision:

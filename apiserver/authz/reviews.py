@@ -7,15 +7,13 @@ Reached through the kinds of authorization.k8s.io, which look the functions up a
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from apimachinery import errors, field, selectors
 from apimachinery.field import FieldError
 from apiserver.authn.user import User
-from apiserver.authz.base import Attributes, Authorizer, Decision
-from apiserver.authz.node import NodeAuthorizer
+from apiserver.authz.base import Attributes, Authorizer, Decision, Rules
 from apiserver.authz.policy import aggregate
-from apiserver.authz.rbac import RBACAuthorizer
 from apiserver.registry.kind import Ctx, Obj
 
 GROUP = "authorization.k8s.io"
@@ -23,11 +21,13 @@ Service = Callable[[Ctx, Obj], Awaitable[Obj]]
 _OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
 
 
+class Chain(Authorizer, Protocol):
+    async def rules(self, user: User, namespace: str) -> Rules: ...
+
+
 class Reviews:
-    def __init__(self, authorizer: Authorizer, rbac: RBACAuthorizer | None, node: NodeAuthorizer | None) -> None:
+    def __init__(self, authorizer: Chain) -> None:
         self._authorizer = authorizer
-        self._rbac = rbac
-        self._node = node
 
     def services(self) -> dict[str, Service]:
         """By the names under which the kinds ask for them."""
@@ -73,26 +73,14 @@ class Reviews:
         namespace = (review.get("spec") or {}).get("namespace") or ""
         if not namespace:
             raise errors.bad_request("no namespace on request")
-        resource_rules: list[Obj] = []
-        path_rules: list[Obj] = []
-        problems: list[str] = []
-        incomplete = False
-        if self._node is not None and self._node.identify(ctx.user) is not None:
-            incomplete = True
-            problems.append("node authorizer does not support user rule resolution")
-        if self._rbac is not None:
-            rules, failed = await self._rbac.rules_for(ctx.user, namespace)
-            problems.extend(failed)
-            for rule in rules:
-                raw = rule.raw
-                if raw.get("resources"):
-                    kept = ("verbs", "apiGroups", "resources", "resourceNames")
-                    resource_rules.append({k: list(raw[k]) for k in kept if raw.get(k)})
-                if raw.get("nonResourceURLs"):
-                    path_rules.append({k: list(raw[k]) for k in ("verbs", "nonResourceURLs") if raw.get(k)})
-        status: Obj = {"resourceRules": resource_rules, "nonResourceRules": path_rules, "incomplete": incomplete}
-        if problems:
-            status["evaluationError"] = aggregate(problems)
+        found = await self._authorizer.rules(ctx.user, namespace)
+        status: Obj = {
+            "resourceRules": list(found.resources),
+            "nonResourceRules": list(found.paths),
+            "incomplete": found.incomplete,
+        }
+        if found.problems:
+            status["evaluationError"] = aggregate(found.problems)
         # The original answers with a new object, which has neither metadata nor spec of what was asked.
         return {**review, "metadata": {}, "spec": {}, "status": status}
 
@@ -105,7 +93,7 @@ def _status(decision: Decision, problems: list[str]) -> Obj:
         status["reason"] = decision.reason
     texts = [*([decision.error] if decision.error else ()), *problems]
     if texts:
-        status["evaluationError"] = aggregate(texts)
+        status["evaluationError"] = "; ".join(texts)
     return status
 
 
@@ -125,7 +113,7 @@ def _attributes(user: User, spec: Mapping[str, Any]) -> tuple[Attributes, list[s
         user=user,
         verb=resource.get("verb") or "",
         group=resource.get("group") or "",
-        version=resource.get("version") or "",
+        version=resource.get("version") or "*",
         plural=resource.get("resource") or "",
         subresource=resource.get("subresource") or "",
         namespace=resource.get("namespace") or "",
@@ -137,41 +125,55 @@ def _attributes(user: User, spec: Mapping[str, Any]) -> tuple[Attributes, list[s
 
 
 def _field_selector(stated: Mapping[str, Any] | None, problems: list[str]) -> selectors.FieldSelector | None:
-    """Only what field selectors can say: equal, or not; other operators are ignored, which never grants more."""
-    if not stated:
+    """Only what field selectors can say, equal or not: leaving out the rest asks for more, and so never grants more."""
+    requirements = (stated or {}).get("requirements") or ()
+    if stated is None or not (stated.get("rawSelector") or requirements):
         return None
-    try:
-        if stated.get("rawSelector"):
-            return selectors.parse_fields(stated["rawSelector"])
-    except selectors.SelectorError as error:
-        problems.append(str(error))
-        return None
-    terms = []
-    for requirement in stated.get("requirements") or ():
-        operator, values = requirement.get("operator"), list(requirement.get("values") or ())
-        if operator in ("In", "NotIn") and len(values) == 1:
-            terms.append(selectors.FieldTerm(requirement.get("key") or "", operator == "In", values[0]))
-        else:
-            problems.append("fieldSelector ignored due to parse error")
-            return None
-    return selectors.FieldSelector(terms)
+    if stated.get("rawSelector"):
+        try:
+            return _some(selectors.parse_fields(stated["rawSelector"]))
+        except selectors.SelectorError:
+            return _ignored("fieldSelector", None, problems)
+    terms = [
+        selectors.FieldTerm(r.get("key") or "", r["operator"] == "In", r["values"][0])
+        for r in requirements
+        if r.get("operator") in ("In", "NotIn") and len(r.get("values") or ()) == 1
+    ]
+    found = _some(selectors.FieldSelector(terms))
+    return found if len(terms) == len(requirements) else _ignored("fieldSelector", found, problems)
 
 
 def _label_selector(stated: Mapping[str, Any] | None, problems: list[str]) -> selectors.LabelSelector | None:
-    if not stated:
+    requirements = (stated or {}).get("requirements") or ()
+    if stated is None or not (stated.get("rawSelector") or requirements):
         return None
-    try:
-        if stated.get("rawSelector"):
-            return selectors.parse_labels(stated["rawSelector"])
-        requirements = [
-            selectors.Requirement(r.get("key") or "", _OPERATORS[r["operator"]], tuple(r.get("values") or ())).check()
-            for r in stated.get("requirements") or ()
-            if r.get("operator") in _OPERATORS
-        ]
-    except selectors.SelectorError as error:
-        problems.append(str(error))
-        return None
-    return selectors.LabelSelector(requirements)
+    if stated.get("rawSelector"):
+        try:
+            return _some(selectors.parse_labels(stated["rawSelector"]))
+        except selectors.SelectorError:
+            return _ignored("labelSelector", None, problems)
+    kept = []
+    for r in requirements:
+        values = tuple(r.get("values") or ())
+        requirement = selectors.Requirement(r.get("key") or "", _OPERATORS.get(r.get("operator") or "", ""), values)
+        if requirement.operator and not requirement.errors():
+            kept.append(requirement)
+    found = _some(selectors.LabelSelector(kept))
+    return found if len(kept) == len(requirements) else _ignored("labelSelector", found, problems)
+
+
+Selector = TypeVar("Selector", selectors.FieldSelector, selectors.LabelSelector)
+
+
+def _some(selector: Selector) -> Selector | None:
+    """None when it selects everything."""
+    return None if selector.empty else selector
+
+
+def _ignored(name: str, kept: Selector | None, problems: list[str]) -> Selector | None:
+    how = "partially ignored" if kept is not None else "ignored"
+    problems.append(f"spec.resourceAttributes.{name} {how} due to parse error")
+    return kept
 
 
 # -- validation
@@ -210,11 +212,11 @@ def _check_spec(spec: Mapping[str, Any], *, subject: bool) -> list[FieldError]:
     for name in ("fieldSelector", "labelSelector"):
         stated = (resource or {}).get(name)
         if stated is not None:
-            problems.extend(_check_selector(stated, f"spec.resourceAttributes.{name}"))
+            problems.extend(_check_selector(stated, f"spec.resourceAttributes.{name}", labels=name == "labelSelector"))
     return problems
 
 
-def _check_selector(stated: Mapping[str, Any], path: str) -> list[FieldError]:
+def _check_selector(stated: Mapping[str, Any], path: str, *, labels: bool) -> list[FieldError]:
     raw, requirements = stated.get("rawSelector") or "", stated.get("requirements") or ()
     if raw and requirements:
         return [field.invalid(f"{path}.rawSelector", raw, "may not specified at the same time as requirements")]
@@ -224,12 +226,18 @@ def _check_selector(stated: Mapping[str, Any], path: str) -> list[FieldError]:
     problems = []
     for position, requirement in enumerate(requirements):
         at = f"{path}.requirements[{position}]"
+        key = requirement.get("key") or ""
+        if not labels and not key:
+            problems.append(field.required(f"{at}.key", "must be specified"))
         operator, values = requirement.get("operator") or "", requirement.get("values") or ()
         if operator in ("In", "NotIn") and not values:
             problems.append(field.required(f"{at}.values", "must be specified when `operator` is 'In' or 'NotIn'"))
         elif operator in ("Exists", "DoesNotExist") and values:
             text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
             problems.append(field.forbidden(f"{at}.values", text))
-        if not requirement.get("key"):
-            problems.append(field.required(f"{at}.key", "must be specified"))
+        if labels:
+            problems += [field.invalid(f"{at}.key", key, text) for text in selectors.label_key_errors(key)]
+            for number, value in enumerate(values):
+                where = f"{at}.values[{number}]"
+                problems += [field.invalid(where, value, text) for text in selectors.label_value_errors(value)]
     return problems

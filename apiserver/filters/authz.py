@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from apimachinery import errors, selectors
+from apimachinery import selectors
+from apimachinery.field import go_quote
 from apiserver.authz import base
+from apiserver.filters.errors import PlainText
 
 if TYPE_CHECKING:
     from apiserver.authz.base import Authorizer
@@ -80,8 +82,15 @@ class AuthorizationFilter:
             request.annotations["authorization.k8s.io/decision"] = "allow"
             request.annotations["authorization.k8s.io/reason"] = decision.reason
             return await proceed(request)
+        if decision.error:
+            request.annotations["authorization.k8s.io/reason"] = "internal error"
+            raise _undecided(request, decision.error)
         request.annotations["authorization.k8s.io/decision"] = "forbid"
         request.annotations["authorization.k8s.io/reason"] = decision.reason
-        if decision.error:
-            raise errors.internal_error(decision.error)
         raise base.forbidden(asked, decision.reason)
+
+
+def _undecided(request: Request, problem: str) -> PlainText:
+    """Nobody allowed it, and somebody could not tell: in plain text, as the original answers that."""
+    target = request.raw_path + (f"?{request.raw_query}" if request.raw_query else "")
+    return PlainText(500, base.sanitize(f"Internal Server Error: {go_quote(target)}: {problem}\n"))
