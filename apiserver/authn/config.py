@@ -18,12 +18,13 @@ class Config:
     # CSV: token,user,uid,"group1,group2". Read once at start. None: no static tokens.
     anonymous_auth: bool | None = None
     # Requests without credentials become system:anonymous; RBAC then lets them read health and version only. Not told: true,
-    # or what authentication_config says.
+    # or what --authentication-config says.
     authentication_config: Path | None = None
     # AuthenticationConfiguration (apiserver.config.k8s.io/v1): issuers whose JSON web tokens identify users, and for which paths
     # requests need no credentials. Read again when it changes. None: what the flags say.
     oidc_issuer_url: str = ""
-    # https URL of an OpenID Connect issuer whose tokens identify users. Not beside authentication_config.
+    # https URL of an OpenID Connect issuer whose tokens identify users. Not beside
+    # --authentication-config.
     oidc_client_id: str = ""
     # The audience that its tokens must be for. Required with the issuer.
     oidc_username_claim: str = "sub"

@@ -25,7 +25,9 @@ HEAD = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfi
 async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
     """Ask again and again: what is waited for is a file's change, which nothing else announces."""
     async with asyncio.timeout(seconds):
-        while not await holds():
+        while True:
+            if await holds():
+                return
             await asyncio.sleep(0.05)
 
 
