@@ -6,6 +6,7 @@ Host names are resolved by the connection itself; nothing here follows a redirec
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import aiohttp
 
-from apimachinery import errors
+from apimachinery import errors, filewatch
+from apimachinery.clock import Clock
 from apiserver.registry.kind import Obj, Reader
 
 DEFAULT_PORT = 10250
@@ -46,12 +48,13 @@ class Kubelets:
     ) -> None:
         self._reader = reader
         self._address_types = address_types
+        self._files = [path for path in (certificate, key) if path is not None]
         self.tls = ssl.create_default_context(cafile=str(authority) if authority else None)
         if authority is None:
             self.tls.check_hostname = False
             self.tls.verify_mode = ssl.CERT_NONE
-        if certificate is not None and key is not None:
-            self.tls.load_cert_chain(certificate, key)
+        if len(self._files) == 2:
+            self.tls.load_cert_chain(*self._files)
         self.tls.set_alpn_protocols(["http/1.1"])
         self._session: aiohttp.ClientSession | None = None
 
@@ -66,6 +69,15 @@ class Kubelets:
                 auto_decompress=False,
             )
         return self._session
+
+    async def follow_files(self, clock: Clock) -> None:
+        """Show kubelets the certificate that the files hold, as it is renewed; until cancelled."""
+        if len(self._files) == 2:
+            files = [filewatch.WatchedFile(path) for path in self._files]
+            await filewatch.watch(clock, files, self._renew)
+
+    async def _renew(self) -> None:
+        await asyncio.to_thread(self.tls.load_cert_chain, *self._files)
 
     async def close(self) -> None:
         if self._session is not None:

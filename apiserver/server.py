@@ -146,6 +146,7 @@ class ApiServer:
             self.background["authorization-config"] = self.authorization.reloading.run
         self.background.update(self.authentication.work)
         self.background["serving-files"] = self._follow_files
+        self.background["kubelet-files"] = lambda: self.kubelets.follow_files(clock)
         self.aggregator = Aggregator(
             self.reader,
             self.writer,

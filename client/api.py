@@ -12,7 +12,7 @@ import asyncio
 import copy
 import logging
 import math
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import orjson
 
 from apimachinery import clock as clocks
+from apimachinery import filewatch
 from apimachinery.clock import Clock
 from apimachinery.errors import ApiError
 from apimachinery.gvk import Resource
@@ -48,6 +49,7 @@ METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 MAX_RETRIES = 10  # client-go's
 REQUEST_TIMEOUT = 60.0  # seconds until a request that is no watch is given up; the server's own limit
 TOKEN_FILE_PERIOD = 60.0  # seconds a token read from a file is used before it is read again; client-go's
+KUBECONFIG_PERIOD = 10.0  # seconds between looks at a kubeconfig, which is rewritten when its certificate is renewed
 WATCH_GRACE = 30.0  # seconds that a watch may outlive its timeoutSeconds before the connection counts as dead
 MAX_IN_FLIGHT = 64  # requests at once, watches not counted; a component of ours needs no more, and it bounds memory
 MAX_LINE = 64 << 20  # bytes of one watch event
@@ -206,6 +208,8 @@ class Client:
         self._connections = _Connections(credentials, clock, {"User-Agent": user_agent})
         self._slots = asyncio.Semaphore(max_in_flight)
         self._reachability = _Reachability(credentials.server)
+        self._source: tuple[Path, Callable[[], Credentials]] | None = None
+        self._following: asyncio.Task[None] | None = None
         self._tokens: TokenSource | None = None
         if credentials.token_file:
             self._tokens = FileToken(credentials.token_file, clock)
@@ -213,17 +217,45 @@ class Client:
             self._tokens = FixedToken(credentials.token)
 
     @classmethod
-    def from_kubeconfig(cls, path: str | Path, *, clock: Clock, user_agent: str, context: str | None = None) -> Client:
-        """A client for a context of a kubeconfig (default: its current one). KubeconfigError."""
-        return cls(kubeconfig.load(path, context), clock=clock, user_agent=user_agent)
+    def from_kubeconfig(
+        cls, path: str | Path, *, clock: Clock, user_agent: str, context: str | None = None, nobody: bool = False
+    ) -> Client:
+        """A client for a context of a kubeconfig (default: its current one). KubeconfigError.
+
+        While it is open it follows the file, and the certificates it names, when they are renewed. nobody: without its
+        credentials.
+        """
+
+        def load() -> Credentials:
+            credentials = kubeconfig.load(path, context)
+            return credentials.of_nobody() if nobody else credentials
+
+        made = cls(load(), clock=clock, user_agent=user_agent)
+        made._source = (Path(path), load)
+        return made
 
     async def __aenter__(self) -> Self:
         await self._connections.open()
+        if self._source is not None:
+            self._following = asyncio.create_task(self._follow(*self._source), name="kubeconfig")
         return self
+
+    async def _follow(self, path: Path, load: Callable[[], Credentials]) -> None:
+        files = [filewatch.WatchedFile(file) for file in await asyncio.to_thread(kubeconfig.files, path)]
+
+        async def reload() -> None:
+            credentials = await asyncio.to_thread(load)
+            if credentials != self.credentials:
+                await self.renew(credentials)
+
+        await filewatch.watch(self.clock, files, reload, KUBECONFIG_PERIOD)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
         await self._connections.close()
 
     @property

@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
-from client import kubeconfig
 from client.api import Client
 from client.events import EventRecorder
 from client.informer import Informers
@@ -58,12 +56,11 @@ async def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
     ready: called once this replica leads and its informers are synced.
     """
     chosen = choose(config.controllers, CONTROLLERS)
-    credentials = kubeconfig.load(config.kubeconfig)
     registry = Registry()
-    async with Client(credentials, clock=config.clock, user_agent=USER_AGENT) as client:
+    async with Client.from_kubeconfig(config.kubeconfig, clock=config.clock, user_agent=USER_AGENT) as client:
         # Service-account tokens must not travel beside our certificate, which would win.
-        plain = replace(credentials, certificate=None, key=None, token=None, token_file=None)
-        async with Client(plain, clock=config.clock, user_agent=USER_AGENT) as bare:
+        plain = Client.from_kubeconfig(config.kubeconfig, clock=config.clock, user_agent=USER_AGENT, nobody=True)
+        async with plain as bare:
             endpoint = ComponentEndpoint(
                 bind_address=config.bind_address,
                 port=config.secure_port,
@@ -71,6 +68,7 @@ async def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
                 key=config.tls_private_key_file,
                 client_ca=config.client_ca_file,
                 render_metrics=registry.render,
+                clock=config.clock,
             )
             await endpoint.start()
             try:

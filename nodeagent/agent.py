@@ -17,7 +17,6 @@ from typing import Any
 
 from apimachinery import pods
 from apimachinery.clock import RealClock
-from client import kubeconfig
 from client.api import Client
 from client.events import EventRecorder
 from client.informer import Informer, Informers
@@ -237,6 +236,7 @@ class Agent:
                 await _seen_once(self.observer)
                 await node.register()
                 group.create_task(node.run(), name="node")
+                group.create_task(server.follow_files(), name="serving certificate files")
                 self._renew_certificates(group, server)
                 if not simulated:
                     group.create_task(self._rotation().run(), name="log rotation")
@@ -260,15 +260,12 @@ class Agent:
         config, folder = self._config, self._config.root_dir / "pki"
         mine = folder / certificates.CLIENT_FILE
 
-        async def use_client_certificate() -> None:
-            await self._client.renew(await asyncio.to_thread(kubeconfig.load, config.kubeconfig))
-
         async def use_serving_certificate() -> None:
             await server.use_certificate(folder / certificates.SERVING_FILE)
 
         if config.rotate_certificates and mine.exists():
             wanted = certificates.client_wanted(self.facts.name)
-            renewal = certificates.Renewal(self._client, mine, lambda: wanted, use_client_certificate)
+            renewal = certificates.Renewal(self._client, mine, lambda: wanted)  # the client follows the file
             group.create_task(renewal.run(), name="client certificate")
         if config.rotate_server_certificates:
             renewal = certificates.Renewal(

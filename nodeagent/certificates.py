@@ -168,7 +168,7 @@ class Renewal:
         client: Client,
         file: Path,
         wanted: Callable[[], Wanted],
-        renewed: Callable[[], Awaitable[None]],
+        renewed: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._client = client
         self._file = file
@@ -186,7 +186,8 @@ class Renewal:
             try:
                 pem = await request(self._client, self._wanted())
                 await asyncio.to_thread(_write, self._file, pem)
-                await self._renewed()
+                if self._renewed is not None:
+                    await self._renewed()
                 log.info("renewed %s", self._file.name)
             except (ApiError, Unreachable, TimeoutError, CertificateRefused) as error:
                 log.warning("renewing %s: %s", self._file.name, error or "nobody has signed the request")

@@ -31,7 +31,7 @@ from nodeagent.servingcert import serving_certificate
 from serving.delegation import Delegation, Identity
 from serving.http import HttpServer
 from serving.reply import HijackReply, Reply, Stream, StreamReply
-from serving.tls import peer_chain, server_context
+from serving.tls import follow, peer_chain, server_context
 from streaming import upgrade
 from streaming.duplex import take_over, tunnel
 
@@ -105,6 +105,13 @@ class NodeServer:
         if certificate is None or key is None:
             certificate, key = serving_certificate(config.root_dir / "pki", self._node.facts, config.clock)
         return server_context(certificate, key, [config.client_ca_file] if config.client_ca_file else [])
+
+    async def follow_files(self) -> None:
+        """Serve with what the configured files hold, as they are renewed; until cancelled."""
+        config = self._config
+        if config.tls_cert_file is not None and config.tls_private_key_file is not None and self._tls is not None:
+            cas = [config.client_ca_file] if config.client_ca_file else []
+            await follow(self._tls, config.tls_cert_file, config.tls_private_key_file, cas, config.clock)
 
     async def use_certificate(self, pem: Path) -> None:
         """Serve with another certificate from now on; the file holds its key too."""

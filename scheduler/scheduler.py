@@ -52,6 +52,7 @@ async def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
             key=config.tls_private_key_file,
             client_ca=config.client_ca_file,
             render_metrics=metrics.render,
+            clock=config.clock,
         )
         await endpoint.start()
         try:

@@ -7,6 +7,7 @@ nothing for strangers either.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +15,11 @@ from urllib.parse import parse_qs
 
 from aiohttp.web_request import BaseRequest
 
+from apimachinery.clock import Clock
 from serving.health import TEXT, Check, Health
 from serving.http import HttpServer
 from serving.reply import Reply
-from serving.tls import server_context
+from serving.tls import follow, server_context
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +41,14 @@ class ComponentEndpoint:
         key: Path | None,
         client_ca: Path | None,
         render_metrics: Callable[[], bytes],
+        clock: Clock,
     ) -> None:
         self._bind_address = bind_address
         self._wanted_port = port
         self._certificate, self._key, self._client_ca = certificate, key, client_ca
         self._render_metrics = render_metrics
+        self._clock = clock
+        self._following: asyncio.Task[None] | None = None
         self._health = {name: Health(name) for name in ("healthz", "livez", "readyz")}
         self._server: HttpServer | None = None
         self.port = 0
@@ -57,12 +62,20 @@ class ComponentEndpoint:
         """Listen. OSError when the port is taken or a certificate is missing."""
         if not self._wanted_port or self._certificate is None or self._key is None:
             return
-        tls = server_context(self._certificate, self._key, [self._client_ca] if self._client_ca else [])
+        cas = [self._client_ca] if self._client_ca else []
+        tls = server_context(self._certificate, self._key, cas)
         self._server = HttpServer(self._handle, tls=tls)
         self.port = await self._server.listen(self._bind_address, self._wanted_port)
+        self._following = asyncio.create_task(
+            follow(tls, self._certificate, self._key, cas, self._clock), name="certificates"
+        )
         log.info("serving health on %s:%d", self._bind_address, self.port)
 
     async def stop(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+            self._following = None
         if self._server is not None:
             await self._server.end()
             self._server = None

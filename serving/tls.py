@@ -7,11 +7,16 @@ of an unknown CA still ends the handshake.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Iterable
 from pathlib import Path
 
+from apimachinery import filewatch
+from apimachinery.clock import Clock
+
 _NO_CHECK_TIME = 0x200000
+_PERIOD = 10.0  # seconds between looks at files that change once a year
 
 
 def server_context(certificate: Path, key: Path, client_cas: Iterable[Path] = ()) -> ssl.SSLContext:
@@ -46,6 +51,19 @@ def renew(context: ssl.SSLContext, certificate: Path, key: Path, client_cas: Ite
     context.load_cert_chain(certificate, key)
     for bundle in bundles:
         context.load_verify_locations(bundle)
+
+
+async def follow(
+    context: ssl.SSLContext, certificate: Path, key: Path, client_cas: Iterable[Path], clock: Clock
+) -> None:
+    """Keep the context at what the files hold, until cancelled; they are looked at every ten seconds."""
+    bundles = list(client_cas)
+
+    async def reload() -> None:
+        await asyncio.to_thread(renew, context, certificate, key, bundles)
+
+    files = [filewatch.WatchedFile(path) for path in dict.fromkeys((certificate, key, *bundles))]
+    await filewatch.watch(clock, files, reload, _PERIOD)
 
 
 def peer_chain(transport_tls: ssl.SSLObject | None) -> tuple[bytes, ...]:

@@ -19,6 +19,7 @@ HELP = f"""steersman {__version__}: the Kubernetes API ({_API}) on one machine, 
   steersman kubeconfig           print the administrator's kubeconfig; --merge puts it into ~/.kube/config
   steersman image load FILE.tar  load a container image (docker save, OCI archive) for pods to use
   steersman token create         make a token with which another machine joins as a node: `steersman nodeagent --join`
+  steersman certs [rotate]       show the cluster's certificates, or issue them anew
   steersman reset                remove the cluster: containers, networks, data
   steersman version
 
@@ -72,7 +73,7 @@ def _guarded(run: Callable[[Sequence[str]], int], rest: Sequence[str]) -> int:
 
 
 def _commands() -> dict[str, Callable[[Sequence[str]], int]]:
-    from steersman import commands, tokens, up
+    from steersman import certs, commands, tokens, up
 
     def component(name: str) -> Callable[[Sequence[str]], int]:
         return lambda rest: up.component(name, rest)
@@ -84,15 +85,18 @@ def _commands() -> dict[str, Callable[[Sequence[str]], int]]:
         "reset": commands.reset,
         "image": commands.image,
         "token": tokens.token,
+        "certs": certs.certs,
         **{name: component(name) for name in ("apiserver", "controllers", "scheduler", "nodeagent")},
     }
 
 
 def _help(name: str) -> str:
-    from steersman import commands, config, options, tokens
+    from steersman import certs, commands, config, options, tokens
 
     if name == "token":
         return f"{tokens.USAGE}\n{options.help_text(tokens.TokenConfig)}\n"
+    if name == "certs":
+        return f"{certs.USAGE}\n{options.help_text(certs.CertsConfig)}\n"
     if name in commands.OPTIONS:
         return f"{commands.USAGE[name]}\n\n{options.help_text(commands.OPTIONS[name])}\n"
     components = config.COMPONENTS if name == "up" else (name,)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 from apimachinery.clock import Clock
 from steersman import kubeconfig, pki
 from steersman.config import Layout
+from steersman.paths import DataDir
 
+COMPONENTS = ("controllers", "scheduler", "nodeagent")
 USERS = {
     "controllers": "system:kube-controller-manager",
     "scheduler": "system:kube-scheduler",
@@ -25,7 +28,7 @@ def prepare(place: Layout, clock: Clock) -> list[str]:
     )
     written = pki.ensure(place.data.pki, leaves, clock)
     write_kubeconfig(place, "admin", "steersman-admin")
-    for component in ("controllers", "scheduler", "nodeagent"):
+    for component in COMPONENTS:
         write_kubeconfig(place, component, USERS.get(component, f"system:node:{place.node}"))
     return written
 
@@ -40,5 +43,16 @@ def write_kubeconfig(place: Layout, name: str, user: str) -> None:
         key=folder / f"{name}.key",
         user=user,
     )
-    target = place.data.admin_kubeconfig if name == "admin" else place.data.kubeconfigs / f"{name}.yaml"
-    kubeconfig.write(target, config)
+    kubeconfig.write(_kubeconfig_file(place.data, name), config)
+
+
+def refresh_kubeconfigs(data: DataDir) -> None:
+    """Put the certificates that lie in the folder now into the kubeconfigs that there are; whom they reach stays."""
+    for name in ("admin", *COMPONENTS):
+        path = _kubeconfig_file(data, name)
+        if path.exists():
+            kubeconfig.refresh(path, data.pki / "ca.crt", data.pki / f"{name}.crt", data.pki / f"{name}.key")
+
+
+def _kubeconfig_file(data: DataDir, name: str) -> Path:
+    return data.admin_kubeconfig if name == "admin" else data.kubeconfigs / f"{name}.yaml"

@@ -21,23 +21,33 @@ def build(
     *, server: str, ca_file: Path, certificate: Path, key: Path, user: str, context: str = CONTEXT
 ) -> dict[str, Any]:
     """A kubeconfig with everything inside, so that it may be copied anywhere."""
-
-    def embedded(path: Path) -> str:
-        return base64.b64encode(path.read_bytes()).decode()
-
     return {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": context, "cluster": {"server": server, "certificate-authority-data": embedded(ca_file)}}],
+        "clusters": [
+            {"name": context, "cluster": {"server": server, "certificate-authority-data": _embedded(ca_file)}}
+        ],
         "users": [
             {
                 "name": user,
-                "user": {"client-certificate-data": embedded(certificate), "client-key-data": embedded(key)},
+                "user": {"client-certificate-data": _embedded(certificate), "client-key-data": _embedded(key)},
             }
         ],
         "contexts": [{"name": context, "context": {"cluster": context, "user": user}}],
         "current-context": context,
     }
+
+
+def refresh(path: Path, ca_file: Path, certificate: Path, key: Path) -> None:
+    """Put other certificates into a kubeconfig of build()."""
+    config = yaml.safe_load(path.read_text())
+    config["clusters"][0]["cluster"]["certificate-authority-data"] = _embedded(ca_file)
+    config["users"][0]["user"] = {"client-certificate-data": _embedded(certificate), "client-key-data": _embedded(key)}
+    write(path, config)
+
+
+def _embedded(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
 
 
 def write(path: Path, config: dict[str, Any]) -> None:

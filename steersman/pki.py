@@ -1,8 +1,9 @@
 """The cluster's certificates: what kubeadm creates, with ECDSA P-256 keys throughout.
 
 ensure() brings a folder up to date: it creates what is missing, renews what expires within 30 days and re-issues what no
-longer matches the names and addresses asked for. CAs and the service-account key are never replaced. Known good state is
-kept beside the files (issued.json), so a start that has nothing to do need not load any cryptography.
+longer matches the names and addresses asked for. CAs are never replaced, and the service-account key only by rotate(), which
+keeps the old public keys. Known good state is kept beside the files (issued.json), so a start that has nothing to do need
+not load any cryptography.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ CA_VALIDITY = 3650 * DAY
 LEAF_VALIDITY = 365 * DAY
 RENEW_BEFORE = 30 * DAY
 CLOCK_SKEW = 300  # certificates begin this many seconds early
+_RECORD = "issued.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +91,65 @@ def cluster_leaves(
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate as it lies in the folder: file name without suffix, subject and issuer (RFC 4514), end in seconds since the
+    epoch, and whether it is a CA."""
+
+    name: str
+    subject: str
+    issuer: str
+    not_after: float
+    authority: bool
+
+
+def show(folder: Path) -> list[Issued]:
+    """The certificates in the folder, CAs first. ValueError for a file that holds none."""
+    from cryptography import x509
+
+    found = []
+    for path in sorted(folder.glob("*.crt")):
+        for certificate in x509.load_pem_x509_certificates(path.read_bytes()):
+            authority = certificate.subject == certificate.issuer
+            subject, issuer = certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
+            found.append(Issued(path.stem, subject, issuer, certificate.not_valid_after_utc.timestamp(), authority))
+    return sorted(found, key=lambda issued: (not issued.authority, issued.name))
+
+
+def rotate(folder: Path, names: Sequence[str], clock: Clock) -> list[str]:
+    """Re-issue certificates that ensure() made, all of them without names, each with a new key; "sa" is the service-account
+    key. The names of what was written; ValueError for one that is not there."""
+    record = _record(folder)
+    unknown = [name for name in names if name != "sa" and name not in record]
+    if unknown:
+        raise ValueError(f"there is no certificate {unknown[0]!r}; there are {', '.join(sorted(record))}")
+    written = []
+    for name in names or list(record):
+        if name == "sa":
+            _create_service_account_key(folder, keep=(folder / "sa.pub").read_bytes())
+        else:
+            told = record[name]["leaf"].items()
+            fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told}
+            leaf = Leaf(**fields)
+            record[name]["notAfter"] = _issue(folder, leaf, clock)
+        written.append(name)
+    write_private(folder / _RECORD, json.dumps(record, indent=1) + "\n")
+    return written
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    """What was issued, by name; empty when nobody knows."""
+    try:
+        record: dict[str, Any] = json.loads((folder / _RECORD).read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return record
+
+
 def ensure(folder: Path, leaves: Sequence[Leaf], clock: Clock) -> list[str]:
     """Create, renew or re-issue what is needed; the names of what was written."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    record_file = folder / "issued.json"
-    try:
-        record: dict[str, Any] = json.loads(record_file.read_text())
-    except (FileNotFoundError, ValueError):
-        record = {}
+    record = _record(folder)
     written: list[str] = []
     for ca in ("ca", "front-proxy-ca"):
         if not (folder / f"{ca}.key").exists() or not (folder / f"{ca}.crt").exists():
@@ -116,7 +169,7 @@ def ensure(folder: Path, leaves: Sequence[Leaf], clock: Clock) -> list[str]:
         record[leaf.name] = {"leaf": wanted, "ca": leaf.ca, "notAfter": not_after}
         written.append(leaf.name)
     if written:
-        write_private(record_file, json.dumps(record, indent=1) + "\n")
+        write_private(folder / _RECORD, json.dumps(record, indent=1) + "\n")
     return written
 
 
@@ -189,14 +242,15 @@ def _create_ca(folder: Path, name: str, clock: Clock) -> None:
     write_private(folder / f"{name}.crt", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
 
 
-def _create_service_account_key(folder: Path) -> None:
+def _create_service_account_key(folder: Path, keep: bytes = b"") -> None:
+    """keep: public keys whose tokens stay good."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
     key = ec.generate_private_key(ec.SECP256R1())
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    write_private(folder / "sa.pub", public + keep, 0o644)
     write_private(folder / "sa.key", _key_pem(key))
-    write_private(folder / "sa.pub", public, 0o644)
 
 
 def _issue(folder: Path, leaf: Leaf, clock: Clock) -> float:

@@ -14,6 +14,7 @@ Children end by themselves when the supervisor is killed: each holds the reading
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import selectors
 import signal
@@ -31,6 +32,7 @@ LONGEST_BACKOFF = 30.0
 STEADY_AFTER = 60.0
 STOP_SECONDS = 2.0
 KILL_SECONDS = 4.5
+CHORE_SECONDS = 3600.0
 
 Body = Callable[[int, int], int]
 """What a child does: (lifeline, notify descriptors) -> exit status."""
@@ -76,13 +78,21 @@ class Supervisor:
     """Runs parts until told to stop. One use only."""
 
     def __init__(
-        self, parts: Sequence[Part], *, clock: Clock, terminal: Terminal, changed: Callable[[dict[str, int]], None]
+        self,
+        parts: Sequence[Part],
+        *,
+        clock: Clock,
+        terminal: Terminal,
+        changed: Callable[[dict[str, int]], None],
+        chore: Callable[[], None] = lambda: None,
     ) -> None:
-        """changed: told the pids by name whenever they change."""
+        """changed: told the pids by name whenever they change. chore: called every hour while the cluster runs."""
         self._children = [_Child(part) for part in parts]
         self._clock = clock
         self._terminal = terminal
         self._changed = changed
+        self._chore = chore
+        self._chore_at = math.inf
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._stopping = False
@@ -95,6 +105,7 @@ class Supervisor:
                 self._start_all()
                 if not self._stopping:
                     all_ready()
+                self._chore_at = self._clock.monotonic() + CHORE_SECONDS
                 while not self._stopping:
                     self._turn()
             finally:
@@ -185,9 +196,14 @@ class Supervisor:
             for child in self._children:
                 if child.restart_at is not None and child.restart_at <= now:
                     self._fork(child)
+            if self._chore_at <= now:
+                self._chore_at = now + CHORE_SECONDS
+                self._chore()
 
     def _wait_time(self, seconds: float | None) -> float | None:
         due = [child.restart_at for child in self._children if child.restart_at is not None]
+        if self._chore_at < math.inf:
+            due.append(self._chore_at)
         if not due or self._stopping:
             return seconds
         until = max(0.0, min(due) - self._clock.monotonic())

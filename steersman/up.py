@@ -71,7 +71,17 @@ def up(arguments: Sequence[str]) -> int:
             terminal.line()
             terminal.line(f"Logs are in {data.logs}. Ctrl-C stops the cluster; what it holds is kept.")
 
-        Supervisor(parts, clock=clock, terminal=terminal, changed=changed).run(all_ready=all_ready)
+        def renew() -> None:
+            try:
+                renewed = cluster.prepare(place, clock)
+            except (OSError, ValueError) as error:
+                terminal.warn("certificates", f"cannot be renewed: {error}")
+                return
+            if renewed:
+                terminal.done("certificates", f"renewed: {', '.join(renewed)}")
+
+        supervisor = Supervisor(parts, clock=clock, terminal=terminal, changed=changed, chore=renew)
+        supervisor.run(all_ready=all_ready)
         terminal.line("Stopped.")
         return 0
     finally:

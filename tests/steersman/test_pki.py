@@ -94,3 +94,26 @@ def handshake(near: ssl.SSLObject, far: ssl.SSLObject) -> None:
                 end.do_handshake()
             except ssl.SSLWantReadError:
                 continue
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """What each file holds, by name."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+async def test_rotation_makes_new_keys_that_the_same_ca_signs(tmp_path: Path, clock: ControlledClock) -> None:
+    pki.ensure(tmp_path, LEAVES, clock)
+    before = contents(tmp_path)
+    await clock.advance(10 * pki.DAY)
+    assert pki.rotate(tmp_path, ["admin", "sa"], clock) == ["admin", "sa"]
+    changed = {name for name, content in contents(tmp_path).items() if content != before[name]}
+    assert changed == {"admin.crt", "admin.key", "sa.key", "sa.pub", "issued.json"}
+    assert (tmp_path / "sa.pub").read_bytes().endswith(before["sa.pub"])
+    assert pki.ensure(tmp_path, LEAVES, clock) == []
+    shown = {issued.name: issued for issued in pki.show(tmp_path)}
+    assert shown["admin"].not_after == shown["scheduler"].not_after + 10 * pki.DAY
+    assert shown["ca"].authority
+    assert shown["admin"].issuer == shown["ca"].subject
+    assert set(pki.rotate(tmp_path, [], clock)) == {leaf.name for leaf in LEAVES}
+    with pytest.raises(ValueError, match="no certificate 'nobody'"):
+        pki.rotate(tmp_path, ["nobody"], clock)

@@ -1,0 +1,73 @@
+"""Files that may be replaced while a program runs: CA bundles, certificates, configuration.
+
+A change is seen, within a second unless told otherwise, by the file's identity, size and time, and read in a thread; its
+reader is told only when the content is another one. Kubernetes' way of replacing files (a symbolic link that moves) is seen
+too. A file that is gone for a moment is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from apimachinery.clock import Clock
+
+log = logging.getLogger(__name__)
+
+SECONDS = 1.0
+_Signature = tuple[int, int, int, int]
+
+
+class WatchedFile:
+    """One file. content: what it held when it was last looked at."""
+
+    def __init__(self, path: Path, content: bytes | None = None) -> None:
+        self.path = path
+        self.content = path.read_bytes() if content is None else content
+        self._signature: _Signature | None = None
+
+    async def changed(self) -> bool:
+        """Whether it holds something else than at the last call. OSError when it cannot be read."""
+        signature = _signature(self.path)
+        if signature == self._signature:
+            return False
+        content = await asyncio.to_thread(self.path.read_bytes)
+        self._signature = signature
+        if content == self.content:
+            return False
+        self.content = content
+        return True
+
+
+def _signature(path: Path) -> _Signature:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+async def watch(
+    clock: Clock, files: list[WatchedFile], reload: Callable[[], Awaitable[None]], seconds: float = SECONDS
+) -> None:
+    """Call reload, until cancelled, when one of the files has changed. What it raises as ValueError or OSError is logged: what
+    was loaded before stays. seconds: how often to look."""
+    failing = False
+    while True:
+        await clock.sleep(seconds)
+        try:
+            changes = [await file.changed() for file in files]
+        except OSError as error:
+            if not failing:
+                log.error("a watched file cannot be read: %s", error)
+            failing = True
+            continue
+        failing = False
+        if any(changes):
+            names = ", ".join(str(file.path) for file, change in zip(files, changes, strict=True) if change)
+            try:
+                await reload()
+            except (ValueError, OSError) as error:
+                log.error("the new content of %s cannot be used, the old one stays: %s", names, error)
+            else:
+                log.info("reloaded %s", names)
