@@ -5,6 +5,7 @@ The Node authorizer decides which objects a node may reach; this plugin decides 
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -32,6 +33,7 @@ _KUBELET_LABELS = frozenset(
     )
 )
 _KUBELET_NAMESPACES = ("kubelet.kubernetes.io", "node.kubernetes.io")
+_NODE_SIGNERS = ("kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet")
 _RESOURCES = {
     ("", "pods"),
     ("", "nodes"),
@@ -40,6 +42,7 @@ _RESOURCES = {
     ("coordination.k8s.io", "leases"),
     ("storage.k8s.io", "csinodes"),
     ("resource.k8s.io", "resourceslices"),
+    ("certificates.k8s.io", "certificatesigningrequests"),
 }
 
 
@@ -73,6 +76,8 @@ class Plugin:
                     raise forbidden(a, "can only access CSINode with the same name as the requesting node")
             case ("resource.k8s.io", "resourceslices"):
                 _slice(node, a)
+            case ("certificates.k8s.io", "certificatesigningrequests"):
+                _signing_request(node, a)
 
     async def _pods(self, node: str, a: Attributes) -> None:
         who = go_quote(node)
@@ -80,6 +85,8 @@ class Plugin:
             if a.operation == "CREATE":
                 await self._mirror_pod(node, a)
             elif a.operation == "DELETE":
+                if not a.name:
+                    raise errors.not_found("", "pod", "")
                 if ((a.old or {}).get("spec") or {}).get("nodeName") != node:
                     raise forbidden(a, f"node {who} can only delete pods with spec.nodeName set to itself")
             else:
@@ -104,7 +111,7 @@ class Plugin:
     async def _pod(self, a: Attributes, name: str) -> Obj:
         pod = await self._reader.get("", "pods", a.namespace, name)
         if pod is None:
-            raise errors.not_found("", "pods", name)
+            raise errors.not_found("", "pod", name)  # as a cache of pods words it
         return pod
 
     async def _mirror_pod(self, node: str, a: Attributes) -> None:
@@ -320,3 +327,22 @@ def _slice(node: str, a: Attributes) -> None:
     if ((obj or {}).get("spec") or {}).get("nodeName") != node:
         verb = "create" if a.operation == "CREATE" else "delete"
         raise forbidden(a, f"can only {verb} ResourceSlice with the same NodeName as the requesting node")
+
+
+def _signing_request(node: str, a: Attributes) -> None:
+    """A node asks for certificates of a node in its own name only."""
+    spec = (a.obj or {}).get("spec") or {}
+    if a.operation != "CREATE" or spec.get("signerName") not in _NODE_SIGNERS:
+        return
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
+    raw = base64.b64decode(spec.get("request") or "")
+    if b"-----BEGIN CERTIFICATE REQUEST-----" not in raw:
+        raise forbidden(a, "unable to parse csr: PEM block type must be CERTIFICATE REQUEST")
+    try:
+        names = x509.load_pem_x509_csr(raw).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    except ValueError as error:
+        raise forbidden(a, f"unable to parse csr: {error}") from None
+    if [name.value for name in names[-1:]] != [f"system:node:{node}"]:
+        raise forbidden(a, f"can only create a node CSR with CN=system:node:{node}")

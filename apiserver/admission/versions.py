@@ -73,6 +73,8 @@ def decoded(kind: Kind | None, version: str, obj: Any, *, strict: bool = False) 
                 raise errors.internal_error(codec.strict_text(problems))
     except codec.DecodeError as error:
         raise errors.internal_error(str(error)) from error
+    if known.get("metadata") and known["metadata"].get("managedFields") == []:
+        del known["metadata"]["managedFields"]
     typed = {"kind": kind.kind, "apiVersion": kind.api_version(version), **known}
     kind.default(typed, version)
     return typed

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 
 import orjson
 
@@ -96,13 +97,14 @@ def method_not_allowed() -> ApiError:
     return ApiError(405, "MethodNotAllowed", text, details={})
 
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _WARNINGS = 80  # clients in Python do not read more than 100 headers
 _WARNING_BYTES = 4 * 1024  # in all; beyond it each text is cut to 256 characters, as the original does
 
 
 def warning_headers(texts: list[str]) -> list[str]:
-    """Warning headers' values (RFC 7234): code 299, no agent, the text quoted; each text once."""
-    unique = list(dict.fromkeys(texts))
+    """Warning headers' values (RFC 7234): code 299, no agent, the text quoted; each text once, those fit for a header."""
+    unique = [text for text in dict.fromkeys(texts) if text and not _CONTROL.search(text)]
     if sum(map(len, unique)) <= _WARNING_BYTES and len(unique) <= _WARNINGS:
         drawn = [_quote(text) for text in unique]
         if sum(map(len, drawn)) <= _WARNING_BYTES:

@@ -53,7 +53,7 @@ async def attach(scope: Scope, request: Request) -> Reply:
 
 async def _remote_command(scope: Scope, request: Request, verb: str, kind: str, command: Sequence[str]) -> Reply:
     await _may_create(scope, request)
-    wanted = {name: _flag(request, name, name in ("stdout", "stderr")) for name in _STREAMS}
+    wanted = {name: _flag(request, name) for name in _STREAMS}
     opts: Obj = {"kind": kind, "apiVersion": "v1", **{name: True for name, on in wanted.items() if on}}
     if request.param("container"):
         opts["container"] = request.param("container")
@@ -96,9 +96,9 @@ async def portforward(scope: Scope, request: Request) -> Reply:
 # -- what the client asked for
 
 
-def _flag(request: Request, name: str, default: bool) -> bool:
+def _flag(request: Request, name: str) -> bool:
     values = request.query.get(name)
-    return default if not values else parse_bool(values)
+    return bool(values) and parse_bool(values)
 
 
 async def _may_create(scope: Scope, request: Request) -> None:

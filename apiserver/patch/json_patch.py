@@ -1,7 +1,8 @@
 """JSON patch (RFC 6902) with the quirks of the library that the original uses.
 
 Replacing a missing key sets it; a path needs no leading slash when it has another one; negative list indexes count from the
-end; testing a missing key against null succeeds; an empty path is the whole document, for replace and test only. Whatever
+end; testing a missing key against null succeeds; an empty path is the whole document, for replace (by an
+object or a list) and test only. Whatever
 fails gives one and the same 422.
 """
 
@@ -192,13 +193,12 @@ class _Run:
             container[_position(key, len(container))] = value
 
     def replace_all(self, operation: dict[str, Any]) -> None:
-        """The whole document; a scalar in its place counts as no operation."""
-        if "value" not in operation:
+        """The whole document."""
+        value = operation.get("value")
+        if not isinstance(value, dict | list):
             raise OperationFailed("replace operation value must be object or array: %!w(<nil>)")
-        value = operation["value"]
-        if isinstance(value, dict | list):
-            self.doc = _fresh(value)
-            self.touched.add(id(self.doc))
+        self.doc = _fresh(value)
+        self.touched.add(id(self.doc))
 
     def move(self, operation: dict[str, Any]) -> None:
         source = _from(operation, "move")

@@ -19,6 +19,7 @@ import orjson
 from apimachinery import clock as clocks
 from apimachinery.clock import Clock
 from apiserver import outbound
+from apiserver.admission.webhooks import answers
 from apiserver.registry.kind import Obj, Reader
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class Caller:
             raise CallFailed(
                 f'failed to call webhook: Post "{target.shown}": {outbound.words(error, target.server_name)}'
             ) from error
-        return _decoded(status, body, media_type)
+        return _decoded(status, body, media_type, review["apiVersion"])
 
     async def _exchange(
         self, session: aiohttp.ClientSession, target: Target, context: ssl.SSLContext, body: bytes
@@ -130,11 +131,14 @@ class Caller:
         )
 
 
-def _decoded(status: int, body: bytes, media_type: str) -> Any:
+def _decoded(status: int, body: bytes, media_type: str, wanted: str) -> Obj:
+    """The AdmissionReview in an answer. wanted: its apiVersion. CallFailed in the words of the original's decoder."""
     if not 200 <= status <= 206:
         raise CallFailed(f"failed to call webhook: {outbound.status_words(status, body, media_type)}")
+    if not body:
+        text = f"0-length response with status code: {status} and content type: {media_type}"
+        raise CallFailed(f"failed to call webhook: {text}")
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        text = f"couldn't get version/kind; json parse error: {error}"
-        raise CallFailed(f"failed to call webhook: {text}") from error
+        return answers.decode(body, wanted)
+    except answers.Undecodable as error:
+        raise CallFailed(f"failed to call webhook: {error}") from None

@@ -80,7 +80,14 @@ class Plugin:
             return False
         if not answer.allowed:
             raise review.denial(hook.name, answer.status)
-        changed = bool(answer.patch) and await running(a.kind, lambda: _apply(invocation, a, answer.patch))
+        try:
+            operations = _operations(answer)
+        except CallFailed as error:
+            refusal = failed(invocation, a, error, f"failed-open.mutation.webhook.admission.k8s.io/{mark}")
+            if refusal is not None:
+                raise refusal from error
+            return False
+        changed = bool(operations) and await running(a.kind, lambda: _apply(invocation, a, operations))
         note = {"configuration": hook.configuration, "webhook": hook.name, "mutated": changed}
         a.annotations[f"mutation.webhook.admission.k8s.io/{mark}"] = orjson.dumps(note).decode()
         return changed
@@ -89,23 +96,42 @@ class Plugin:
         await self._caller.close()
 
 
-async def _apply(invocation: Invocation, a: Attributes, data: bytes) -> bool:
-    """Patch the object in the version that the webhook saw, and bring it back. Whether anything changed."""
+def _operations(answer: review.Answer) -> list[Obj]:
+    """The patch's. CallFailed where it is none."""
     from openapi import codec
 
-    hook = invocation.hook
+    if not answer.patch:
+        return []
+    if answer.patch_type != "JSONPatch":
+        raise CallFailed(f"unsupported patch type {go_quote(answer.patch_type)}")
+    wrong = "received undecodable patch in webhook response: "
     try:
-        patch = codec.parse_json(data)
+        found = codec.parse_json(answer.patch).obj
     except codec.ParseError as error:
-        text = f"failed calling webhook {go_quote(hook.name)}: received undecodable patch in webhook response: {error}"
-        raise errors.internal_error(text) from error
-    if not patch.obj:
-        return False
+        raise CallFailed(f"{wrong}{error}") from error
+    if found is None:
+        return []
+    if not isinstance(found, list):
+        raise CallFailed(f"{wrong}json: cannot unmarshal {_go_kind(found)} into Go value of type jsonpatch.Patch")
+    for position, item in enumerate(found):
+        if item is not None and not isinstance(item, dict):
+            where = f"Patch.{position} of type jsonpatch.Operation"
+            raise CallFailed(f"{wrong}json: cannot unmarshal {_go_kind(item)} into {where}")
+    return [item or {} for item in found]
+
+
+def _go_kind(value: Any) -> str:
+    return {dict: "object", list: "array", str: "string", bool: "bool"}.get(type(value), "number")
+
+
+async def _apply(invocation: Invocation, a: Attributes, operations: list[Obj]) -> bool:
+    """Patch the object in the version that the webhook saw, and bring it back. Whether anything changed."""
+    hook = invocation.hook
     if a.obj is None:
         text = f"admission webhook {go_quote(hook.name)} attempted to modify the object, which is not supported for this operation"
         raise errors.internal_error(text)
     before = orjson.dumps(in_version(a, a.obj, invocation.group, invocation.version))
-    patched = _patched(orjson.loads(before), patch.obj)
+    patched = _patched(orjson.loads(before), operations)
     patched = decoded(a.kind, invocation.version, patched)
     if orjson.dumps(patched) == before:
         return False
@@ -113,11 +139,9 @@ async def _apply(invocation: Invocation, a: Attributes, data: bytes) -> bool:
     return True
 
 
-def _patched(obj: Obj, operations: Any) -> Any:
+def _patched(obj: Obj, operations: list[Obj]) -> Any:
     from apiserver.patch import json_patch
 
-    if not isinstance(operations, list) or not all(isinstance(operation, dict) for operation in operations):
-        raise errors.internal_error("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
     try:
         return json_patch.applied(obj, operations)
     except json_patch.OperationFailed as error:

@@ -22,7 +22,7 @@ async def bind(scope: Scope, request: Request) -> Reply:
     name = request.info.name or meta.get("name") or ""
     if (meta.get("name") or "") != name:
         raise errors.bad_request("name in URL does not match name in Binding object")
-    binding = await body.admit(scope, request, posted, name)
+    binding = await body.admit(scope, request, body.own(scope, request, posted, _EXPECTED), name)
     found = pod_binding.validate_binding(binding)
     if found:
         raise metadata.plain_failure(_aggregate(found))

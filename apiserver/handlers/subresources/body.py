@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from apimachinery import times
 from apiserver import negotiate
 from apiserver.admission.base import Attributes
 from apiserver.filters.base import Request
 from apiserver.handlers import options
+from apiserver.handlers.create import manager_of
 from apiserver.handlers.scope import Expected, Scope, decode_body
 from apiserver.negotiate import Output
+from apiserver.patch.managed import FieldManager
 from apiserver.registry import metadata
 from apiserver.registry.kind import Obj
 from openapi import schemas
@@ -44,6 +47,18 @@ async def read(
         metadata.wipe_system_fields(obj["metadata"])
     metadata.match_namespace(obj["metadata"], request.info.namespace)
     return Posted(obj, form, opts)
+
+
+def own(scope: Scope, request: Request, posted: Posted, expected: Expected) -> Posted:
+    """The same with managedFields: whose its fields are."""
+    version = expected.api_version
+    info = schemas.load().type(f"{version}/{expected.kind}")
+    managers = FieldManager(
+        version, expected.kind, types=lambda wanted: info if wanted == version else None, subresource=scope.sub
+    )
+    now = times.now(scope.server.clock)
+    obj = managers.update(None, posted.obj, manager=manager_of(request, posted.options), now=now)
+    return Posted(obj, posted.form, posted.options)
 
 
 def attributes(scope: Scope, request: Request, posted: Posted, name: str) -> Attributes:

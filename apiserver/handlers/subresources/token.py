@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from apimachinery import times
 from apiserver.authn.issuer import DEFAULT_SECONDS
 from apiserver.filters.base import Request
 from apiserver.filters.errors import route_not_found
-from apiserver.handlers.create import manager_of
 from apiserver.handlers.scope import Expected, Scope
 from apiserver.handlers.subresources import body
-from apiserver.patch.managed import FieldManager
-from openapi import schemas
 from serving.reply import Reply
 
 _EXPECTED = Expected("TokenRequest", "authentication.k8s.io", "v1")
@@ -25,9 +21,9 @@ async def request_token(scope: Scope, request: Request) -> Reply:
     spec = posted.obj.setdefault("spec", {})
     if spec.get("expirationSeconds") is None:
         spec["expirationSeconds"] = DEFAULT_SECONDS
-    now = times.now(scope.server.clock)
-    owned = _managers().update(None, posted.obj, manager=manager_of(request, posted.options), now=now)
-    a = body.attributes(scope, request, body.Posted(owned, posted.form, posted.options), request.info.name)
+    posted.obj["status"] = {"token": "", "expirationTimestamp": None}
+    posted = body.own(scope, request, posted, _EXPECTED)
+    a = body.attributes(scope, request, posted, request.info.name)
     admission = scope.store.environment.admission
     await admission.admit(a)
     assert a.obj is not None
@@ -44,14 +40,6 @@ async def request_token(scope: Scope, request: Request) -> Reply:
         validate=validate,
     )
     return scope.reply_object(posted.form, answer, 201)
-
-
-def _managers() -> FieldManager:
-    version = _EXPECTED.api_version
-    info = schemas.load().type(f"{version}/TokenRequest")
-    return FieldManager(
-        version, "TokenRequest", types=lambda wanted: info if wanted == version else None, subresource="token"
-    )
 
 
 ENDPOINTS = {"POST": request_token}

@@ -281,7 +281,22 @@ async def test_a_slow_webhook(hook: Hook) -> None:
             web.Response(status=500, text="oops"),
             'an error on the server ("oops") has prevented the request from succeeding',
         ),
-        (web.Response(text="no json"), "json parse error"),
+        (web.Response(text="no json"), "json parse error: json: cannot unmarshal string into Go value of type struct"),
+        ([], "json: cannot unmarshal array into Go value of type struct"),
+        (web.Response(body=b""), "0-length response with status code: 200 and content type: "),
+        (
+            {"apiVersion": "admission.k8s.io/v1", "kind": "Other"},
+            'no kind "Other" is registered for version "admission.k8s.io/v1"',
+        ),
+        (
+            {"apiVersion": "admission.k8s.io/v1beta1", "kind": "AdmissionReview"},
+            "converting (v1beta1.AdmissionReview) to (v1.AdmissionReview): unknown conversion",
+        ),
+        (
+            {"response": {"allowed": "yes"}},
+            "json: cannot unmarshal string into Go struct field AdmissionResponse.response.allowed of type bool",
+        ),
+        ({"response": {"patch": "!!!"}}, "illegal base64 data at input byte 0"),
     ],
 )
 async def test_bad_answers(hook: Hook, answer: Any, text: str) -> None:
@@ -290,6 +305,28 @@ async def test_bad_answers(hook: Hook, answer: Any, text: str) -> None:
 
     hook.answers["/a"] = bad
     hook.configure("validating", {})
+    assert text in await refusal(hook, 500)
+
+
+@pytest.mark.parametrize(
+    ("patch", "kind", "text"),
+    [
+        (b"{}", "JSONPatch", "json: cannot unmarshal object into Go value of type jsonpatch.Patch"),
+        (b"[1]", "JSONPatch", "json: cannot unmarshal number into Patch.0 of type jsonpatch.Operation"),
+        (b"[{}]", "MergePatch", 'unsupported patch type "MergePatch"'),
+        (b'[{"op":"remove","path":"/data/x"}]', "JSONPatch", "Unable to remove nonexistent key: x: missing value"),
+        (b'[{"op":"grow","path":"/data/x"}]', "JSONPatch", "Unexpected kind: grow"),
+        (b'[{"op":"add"}]', "JSONPatch", "add operation failed to decode path: missing value"),
+    ],
+)
+async def test_bad_patches(hook: Hook, patch: bytes, kind: str, text: str) -> None:
+    async def answer(review: Review) -> Any:
+        response = {"uid": review["request"]["uid"], "allowed": True, "patchType": kind}
+        response["patch"] = base64.b64encode(patch).decode()
+        return {"apiVersion": review["apiVersion"], "kind": "AdmissionReview", "response": response}
+
+    hook.answers["/a"] = answer
+    hook.configure("mutating", {})
     assert text in await refusal(hook, 500)
 
 

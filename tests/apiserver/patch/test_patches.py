@@ -54,10 +54,12 @@ class TestJsonPatch:
             config(a="1"),
             {"op": "test", "path": "", "value": config(a="1")},
             {"op": "replace", "path": "", "value": other},
-            {"op": "replace", "path": "", "value": "scalars do nothing"},
             {"op": "add", "path": "/data/c", "value": "3"},
         )
         assert obj["data"] == {"b": "2", "c": "3"}
+
+        with pytest.raises(ApiError, match="the server rejected our request"):
+            json_patch(config(), {"op": "replace", "path": "", "value": "a scalar is no document"})
 
     def test_negative_positions_count_from_the_end(self) -> None:
         doc = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "finalizers": ["a/a", "b/b"]}}
