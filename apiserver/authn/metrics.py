@@ -6,7 +6,7 @@ One AuthenticationMetrics per server; server.py adds them to /metrics.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from apimachinery.clock import Clock
 from serving.metrics import Counter, Gauge, Histogram, Metric
@@ -17,7 +17,6 @@ _SECONDS = tuple(0.001 * 2**power for power in range(15))
 _CACHE_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _JWT_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _KNOWN_USERS = frozenset(("admin", "client", "kube_proxy", "kubelet", "system:serviceaccount:kube-system:default"))
-_KINDS = 4096  # user names whose label is remembered
 
 
 class AuthenticationMetrics:
@@ -29,13 +28,13 @@ class AuthenticationMetrics:
         self.users = Counter(
             "authenticated_user_requests", "Counter of authenticated requests broken out by username.", ("username",)
         )
-        self.attempts = Counter("authentication_attempts", "Counter of authenticated attempts.", ("result",))
         self.seconds = Histogram(
             "authentication_duration_seconds",
             "Authentication duration in seconds broken out by result.",
             ("result",),
             _SECONDS,
         )
+        self.attempts = _Counts("authentication_attempts", "Counter of authenticated attempts.", self.seconds)
         self.cache_requests = Counter("authentication_token_cache_request_total", "", ("status",))
         self.cache_seconds = Histogram(
             "authentication_token_cache_request_duration_seconds", "", ("status",), _CACHE_SECONDS
@@ -96,7 +95,6 @@ class AuthenticationMetrics:
             "identity.",
             ("apiserver_id_hash", "hash"),
         )
-        self._labels: dict[str, tuple[str]] = {}
         self.legacy_tokens.add(amount=0)
         for counter in (
             self.manual_tokens,
@@ -110,19 +108,12 @@ class AuthenticationMetrics:
     def all(self) -> list[Metric]:
         return [value for value in vars(self).values() if isinstance(value, Counter | Histogram)]
 
-    def authenticated(self, name: str, seconds: float) -> None:
-        """A request was authenticated as that user."""
-        label = self._labels.get(name)
-        if label is None:
-            if len(self._labels) >= _KINDS:
-                self._labels.clear()
-            label = self._labels[name] = (_compressed(name),)
+    def authenticated(self, label: tuple[str], seconds: float) -> None:
+        """A request was authenticated. label: label_of() the user's name."""
         self.users.add(label)
-        self.attempts.add(SUCCESS)
         self.seconds.observe(seconds, SUCCESS)
 
     def refused(self, result: tuple[str], seconds: float) -> None:
-        self.attempts.add(result)
         self.seconds.observe(seconds, result)
 
     def configured(self, raw: bytes) -> None:
@@ -174,10 +165,23 @@ def _forget(gauge: Gauge, which: Callable[[tuple[str, ...]], bool]) -> None:
     gauge.values = {labels: value for labels, value in gauge.values.items() if not which(labels)}
 
 
-def _compressed(name: str) -> str:
+class _Counts(Counter):
+    """How often a histogram has observed something, as a metric of its own that costs nothing until somebody looks."""
+
+    def __init__(self, name: str, text: str, of: Histogram) -> None:
+        super().__init__(name, text, of.labels)
+        self._of = of
+
+    def lines(self) -> Iterable[str]:
+        self.values = {labels: sum(counts[:-1]) for labels, counts in self._of.values.items()}
+        return super().lines()
+
+
+def label_of(name: str) -> tuple[str]:
+    """How a user is counted."""
     if name in _KNOWN_USERS:
-        return name
-    return "email_id" if "@" in name else "other"
+        return (name,)
+    return ("email_id",) if "@" in name else ("other",)
 
 
 def sha256(data: bytes | str) -> str:

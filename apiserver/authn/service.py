@@ -19,7 +19,7 @@ from apiserver.authn.anonymous import AnonymousAuthenticator
 from apiserver.authn.base import AuthenticationError, Credentials, RequestAuthenticator, Response
 from apiserver.authn.bearer import BearerAuthenticator
 from apiserver.authn.lru import LRU
-from apiserver.authn.metrics import ERROR, FAILURE, AuthenticationMetrics
+from apiserver.authn.metrics import ERROR, FAILURE, AuthenticationMetrics, label_of
 from apiserver.authn.user import ANONYMOUS, User
 from apiserver.registry.kind import Ctx, Obj
 
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 Work = Callable[[], Coroutine[Any, Any, None]]
 AUTHENTICATED = "system:authenticated"
 UNAUTHENTICATED = "system:unauthenticated"
+_NOBODY = label_of(ANONYMOUS.name)
 
 
 class Authentication:
@@ -64,7 +65,7 @@ class Authentication:
         self.metrics = metrics
         self.work = work
         self._closers = closers
-        self._grouped: LRU[int, tuple[User, User]] = LRU(8192)
+        self._grouped: LRU[int, tuple[User, tuple[User, tuple[str]]]] = LRU(8192)
 
     async def close(self) -> None:
         for close in self._closers:
@@ -85,8 +86,8 @@ class Authentication:
                 problems.append(str(error))
                 continue
             if response is not None:
-                user = self._with_groups(response.user)
-                self.metrics.authenticated(user.name, self._clock.monotonic() - begun)
+                user, label = self._with_groups(response.user)
+                self.metrics.authenticated(label, self._clock.monotonic() - begun)
                 return user, response
         if problems:
             log.warning("Unable to authenticate the request: %s", ", ".join(dict.fromkeys(problems)))
@@ -96,16 +97,17 @@ class Authentication:
         if anonymous is None:
             self.metrics.refused(FAILURE, self._clock.monotonic() - begun)
             raise errors.unauthorized()
-        self.metrics.authenticated(anonymous.name, self._clock.monotonic() - begun)
+        self.metrics.authenticated(_NOBODY, self._clock.monotonic() - begun)
         return anonymous, None
 
-    def _with_groups(self, user: User) -> User:
+    def _with_groups(self, user: User) -> tuple[User, tuple[str]]:
+        """The user in system:authenticated, and how it is counted."""
         known = self._grouped.get(id(user))
         if known is not None and known[0] is user:
             return known[1]
-        grouped = add_group(user)
-        self._grouped.put(id(user), (user, grouped))
-        return grouped
+        found = add_group(user), label_of(user.name)
+        self._grouped.put(id(user), (user, found))
+        return found
 
     # -- review kinds
 

@@ -123,25 +123,48 @@ class ServiceAccountAuthenticator:
         accounts = Lookup(reader, "", "serviceaccounts")
         self._liveness = Liveness(reader, accounts)
         self._legacy = LegacyTokens(accounts, reader, writer, clock, metrics)
-        self._verified: LRU[str, Claims] = LRU(_TOKENS)
+        self._verified: LRU[str, tuple[Claims, Response | None]] = LRU(_TOKENS)
 
     async def authenticate_token(self, token: str, audiences: Sequence[str]) -> Response | None:
-        claims = self._verified.get(token)
-        if claims is None:
-            issuer = jose.peek_issuer(token)
-            if issuer is None or (issuer != LEGACY_ISSUER and issuer not in self._issuers):
+        entry = self._verified.get(token)
+        if entry is None:
+            claims = self._verify(token)
+            if claims is None:
                 return None
+            entry = claims, self._usual(claims)
+            self._verified.put(token, entry)
             self._metrics.cache_requests.add(MISS)
-            try:
-                raw = jose.verify(token, self._keys)
-            except jose.Malformed:
-                return None
-            except jose.BadToken as error:
-                raise AuthenticationError(str(error)) from error
-            claims = _legacy_claims(raw) if issuer == LEGACY_ISSUER else _claims(raw)
-            self._verified.put(token, claims)
         else:
             self._metrics.cache_requests.add(HIT)
+        claims, usual = entry
+        if usual is not None and not audiences:
+            self._check_times(claims)
+            if self._lookup:
+                await self._check_bound(claims)
+            return usual
+        return await self._unusual(token, claims, audiences)
+
+    def _verify(self, token: str) -> Claims | None:
+        """The claims of a token of ours; None for what is none."""
+        issuer = jose.peek_issuer(token)
+        if issuer is None or (issuer != LEGACY_ISSUER and issuer not in self._issuers):
+            return None
+        try:
+            raw = jose.verify(token, self._keys)
+        except jose.Malformed:
+            return None
+        except jose.BadToken as error:
+            raise AuthenticationError(str(error)) from error
+        return _legacy_claims(raw) if issuer == LEGACY_ISSUER else _claims(raw)
+
+    def _usual(self, claims: Claims) -> Response | None:
+        """What is answered for the token each time, if it is for this server and there is nothing to tell of its use."""
+        if claims.legacy is not None or claims.warn_after is not None or not claims.audiences:
+            return None
+        shared = tuple(a for a in self._api_audiences if a in claims.audiences)
+        return Response(claims.user, shared) if shared or not self._api_audiences else None
+
+    async def _unusual(self, token: str, claims: Claims, audiences: Sequence[str]) -> Response:
         if not claims.audiences:
             self._metrics.legacy_tokens.add()
         good_for = self._check_audience(claims, audiences)
