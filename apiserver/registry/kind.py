@@ -180,6 +180,7 @@ class Kind:
     own_metadata: bool = (
         True  # it has rules of its own for metadata; else the general ones count, after its other rules
     )
+    generates_names: bool = True  # else generateName is the name
     words_preconditions: bool = False  # a DELETE's preconditions fail in words of its own (namespaces)
     returns_deleted: bool = False  # a DELETE that removes the object answers with it, not with a Status
     ttl: float = 0  # seconds until the store removes an object (events)

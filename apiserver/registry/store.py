@@ -190,7 +190,8 @@ class Store:
         kind, meta = self.kind, obj["metadata"]
         metadata.fill_system_fields(meta, self.clock)
         if not meta.get("name") and meta.get("generateName"):
-            meta["name"] = metadata.generate_name(meta["generateName"])
+            prefix = meta["generateName"]
+            meta["name"] = metadata.generate_name(prefix) if kind.generates_names else prefix
         metadata.match_namespace(meta, write.namespace if kind.namespaced else "")
         if self._status_fields and not kind.status_at_creation:
             for name in self._status_fields:

@@ -28,16 +28,18 @@ _IMMUTABLE_SPEC = (
 )
 
 
+_SAME_SPEC = gostruct.same("v1/PersistentVolumeClaim", "spec")
+
+
 def validate_update(claim: Obj, old: Obj) -> list[FieldError]:
     """A claim's spec stays; the volume name is set once, the class once, the size of a bound claim may grow."""
     spec, before = claim.get("spec") or {}, old.get("spec") or {}
     errors = _validate_spec(spec, before)
     errors += _class_annotation(claim, old)
     now, then = _comparable(claim, old)
-    if now != then:
-        drawn, before_drawn = gostruct.claim_spec(now), gostruct.claim_spec(then)
-        if not meta.same(drawn, before_drawn):
-            errors.append(field.forbidden("spec", _IMMUTABLE_SPEC + diff(before_drawn, drawn)))
+    if not _SAME_SPEC(now, then):
+        changes = diff(gostruct.claim_spec(then), gostruct.claim_spec(now))
+        errors.append(field.forbidden("spec", _IMMUTABLE_SPEC + changes))
     errors += _size(spec, before, old.get("status") or {})
     errors += meta.validate_immutable(spec.get("volumeMode"), before.get("volumeMode"), "volumeMode")
     return errors + _attributes_class(spec, before, old.get("status") or {})

@@ -127,6 +127,29 @@ def value(kind: str, *fields: str) -> Callable[[Any], Any]:
     return lambda given: _value(_type(kind, *fields), "*", given)
 
 
+def same(kind: str, *fields: str) -> Callable[[Any, Any], bool]:
+    """What compares two values of the type of a kind's field as the original's Semantic.DeepEqual does: no list and no
+    map are empty ones, but a pointer to an empty struct is not nil, which validation.meta.same cannot know."""
+    return lambda left, right: left == right or _equal(_type(kind, *fields), "*", left, right)
+
+
+def _equal(info: TypeInfo, go: str, left: Any, right: Any) -> bool:
+    if left == right:
+        return True
+    if info.kind == "list" and info.elem is not None:
+        left, right, elem = left or (), right or (), info.elem
+        return len(left) == len(right) and all(_equal(elem, "", a, b) for a, b in zip(left, right, strict=True))
+    if info.kind == "map" and info.elem is not None:
+        left, right, elem = left or {}, right or {}, info.elem
+        return left.keys() == right.keys() and all(_equal(elem, "", left[key], right[key]) for key in left)
+    if go.startswith("*") and (left is None or right is None):
+        return False
+    if info.kind == "struct":
+        left, right = left or {}, right or {}
+        return all(_equal(f.type, f.go, left.get(name), right.get(name)) for name, f in info.fields.items())
+    return not left and not right
+
+
 def pod_template(template: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata has JSON names, and only what is set, inside the internal type, too."""
     given = {name: value for name, value in (template.get("metadata") or {}).items() if value}

@@ -221,10 +221,16 @@ def validate_field_manager(name: str, path: str) -> list[FieldError]:
     return errors
 
 
-def validate_immutable(new: Any, old: Any, path: str, draw: Callable[[Any], Any] | None = None) -> list[FieldError]:
+def validate_immutable(
+    new: Any,
+    old: Any,
+    path: str,
+    draw: Callable[[Any], Any] | None = None,
+    equal: Callable[[Any, Any], bool] | None = None,
+) -> list[FieldError]:
     """The value must not change; unset, null, empty maps and empty lists count as one. draw: how the message shows a
-    value that is more than JSON, see gostruct."""
-    if same(new, old):
+    value that is more than JSON, equal: how such values compare, see gostruct."""
+    if (equal or same)(new, old):
         return []
     return [field.invalid(path, draw(new) if draw is not None else new, IMMUTABLE)]
 

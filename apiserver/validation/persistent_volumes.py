@@ -220,6 +220,8 @@ def _attributes_class(spec: Obj, path: str) -> list[FieldError]:
 
 # -- updates
 
+_SAME_SPEC = gostruct.same("v1/PersistentVolume", "spec")
+
 
 def validate_update(volume: Obj, old: Obj) -> list[FieldError]:
     """A volume's source never changes, but for one secret that may be added; its affinity only from none."""
@@ -228,11 +230,10 @@ def validate_update(volume: Obj, old: Obj) -> list[FieldError]:
     source, had = source_of(spec), source_of(before)
     if "csi" in had and had["csi"].get("controllerExpandSecretRef") is None and "csi" in source:
         source["csi"] = {key: value for key, value in source["csi"].items() if key != "controllerExpandSecretRef"}
-    if source != had:
+    if not _SAME_SPEC(source, had):
         now, then = (gostruct.volume_source(each, [*_SOURCES]) for each in (source, had))
-        if not meta.same(now, then):
-            text = "spec.persistentvolumesource is immutable after creation\n" + diff(then, now)
-            errors.append(field.forbidden("spec.persistentvolumesource", text))
+        text = "spec.persistentvolumesource is immutable after creation\n" + diff(then, now)
+        errors.append(field.forbidden("spec.persistentvolumesource", text))
     errors += meta.validate_immutable(spec.get("volumeMode"), before.get("volumeMode"), "volumeMode")
     affinity, was = spec.get("nodeAffinity"), before.get("nodeAffinity")
     if was is not None and not _same_affinity(affinity, was):

@@ -139,7 +139,7 @@ def validate_quota_update(spec: Obj, before: Obj) -> list[FieldError]:
     errors = validate_quota(spec)
     scopes = spec.get("scopes") or []
     if set(scopes) != set(before.get("scopes") or []):
-        errors.append(field.invalid("spec.scopes", scopes or None, meta.IMMUTABLE))
+        errors.append(field.invalid("spec.scopes", spec.get("scopes"), meta.IMMUTABLE))
     return errors
 
 

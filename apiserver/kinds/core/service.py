@@ -60,6 +60,7 @@ class ServiceKind(Kind):
         if ctx.subresource == "":
             await service_allocation.begin_update(ctx, obj, old)
             service_families.drop_unused(obj["spec"], old["spec"])
+            service_families.forget_balancer(obj)
 
     async def after_delete(self, ctx: Ctx, obj: Obj) -> None:
         await service_allocation.after_delete(ctx, obj)
@@ -79,7 +80,9 @@ class ServiceKind(Kind):
         return ips.load_balancer_warnings(obj) if ctx.subresource == "status" else service_updates.warnings(obj)
 
     def canonicalize(self, obj: Obj) -> None:
-        """Once the policy was filled in where it means nothing; since then nobody is shown it there."""
+        """What the original does to services as they are read. Once the traffic policy was filled in where it means
+        nothing; since then nobody is shown it there."""
+        service_families.normalize(obj["spec"], None)
         if obj["spec"].get("type") == services.EXTERNAL_NAME:
             obj["spec"].pop("internalTrafficPolicy", None)
 

@@ -58,10 +58,17 @@ def patch_allocated(spec: Obj, before: Obj) -> None:
     """Values that were allocated for the service need not be repeated by a client that replaces it."""
     if needs_address(spec) and needs_address(before):
         _patch(spec, before, "clusterIP", "clusterIPs")
-    if needs_node_port(spec) and needs_node_port(before):
+    if _has_node_ports(spec) and _has_node_ports(before):
         _patch_ports(spec.get("ports") or [], before.get("ports") or [])
     if needs_health_check(spec) and needs_health_check(before):
         _patch(spec, before, "healthCheckNodePort")
+
+
+def _has_node_ports(spec: Obj) -> bool:
+    """As needs_node_port, but for load balancers that do without."""
+    return needs_node_port(spec) and (
+        spec.get("type") == NODE_PORT or spec.get("allocateLoadBalancerNodePorts") is not False
+    )
 
 
 def _patch(spec: Obj, before: Obj, *fields: str) -> None:
@@ -111,6 +118,13 @@ def drop_unused(spec: Obj, before: Obj) -> None:
         gone.append("externalTrafficPolicy")
     for name in gone:
         spec.pop(name, None)
+
+
+def forget_balancer(service: Obj) -> None:
+    """What is no load balancer has no addresses of one: nobody need wait until they are taken away."""
+    status = service.get("status") or {}
+    if service["spec"].get("type") != LOAD_BALANCER and status.get("loadBalancer"):
+        service["status"] = {**status, "loadBalancer": {}}
 
 
 # -- families
@@ -179,10 +193,10 @@ def _reduce(spec: Obj, before: Obj, policy: str) -> list[FieldError]:
             spec["ipFamilies"] = families[:1]
         return []
     found: list[FieldError] = []
-    if now and now[0] != "None" and now == then[: len(now)] and len(now) < len(then):
+    if 0 < len(now) < len(then):
         text = "must be 'SingleStack' to release the secondary cluster IP"
         found.append(field.invalid(_POLICY, policy, text))
-    if families and families == had[: len(families)] and len(families) < len(had):
+    if 0 < len(families) < len(had):
         found.append(field.invalid(_POLICY, policy, "must be 'SingleStack' to release the secondary IP family"))
     return found
 

@@ -20,6 +20,7 @@ class IPAddress(Kind):
     kind = "IPAddress"
     plural = "ipaddresses"
     namespaced = False
+    generates_names = False
     short_names = ("ip",)
     columns = (NAME_COLUMN, Column("ParentRef", doc="spec.parentRef"))
 

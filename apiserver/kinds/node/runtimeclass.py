@@ -9,8 +9,11 @@ from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, Obj
-from apiserver.validation import labels, meta, names, resources
+from apiserver.validation import gostruct, labels, meta, names, resources
 from apiserver.validation.pod import scheduling
+from apiserver.validation.pod.warnings import node_label_deprecation
+
+_DRAWN = gostruct.value("node.k8s.io/v1/RuntimeClass", "scheduling", "tolerations")
 
 
 class RuntimeClass(Kind):
@@ -28,22 +31,32 @@ class RuntimeClass(Kind):
 
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
         handler = obj.get("handler") or ""
-        errors = [field.invalid("handler", handler, text) for text in names.dns_label(handler)]
+        errors = [] if handler else [field.required("handler")]
+        errors += [field.invalid("handler", handler, text) for text in names.dns_label(handler) if handler]
         if (overhead := obj.get("overhead")) is not None:
             fixed = {"limits": overhead.get("podFixed") or {}}
-            errors += resources.validate_requirements(fixed, "overhead.podFixed", [])
+            errors += resources.validate_requirements(fixed, "overhead", [])
         if (placement := obj.get("scheduling")) is not None:
             errors += labels.validate_labels(placement.get("nodeSelector"), "scheduling.nodeSelector")
             errors += _tolerations(placement.get("tolerations") or [], "scheduling.tolerations")
         return errors
 
+    def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
+        texts = map(node_label_deprecation, (obj.get("scheduling") or {}).get("nodeSelector") or ())
+        return [f"scheduling.nodeSelector: {text}" for text in texts if text]
+
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
-        return self.validate(ctx, obj) + meta.validate_immutable(obj.get("handler"), old.get("handler"), "handler")
+        return self.validate(ctx, obj) + meta.validate_immutable(
+            obj.get("handler") or "", old.get("handler"), "handler"
+        )
 
 
 def _tolerations(given: list[Obj], path: str) -> list[FieldError]:
     errors = scheduling.validate_tolerations(given, path)
+    seen: set[tuple[str, ...]] = set()
     for position, toleration in enumerate(given):
-        if toleration in given[:position]:
-            errors.append(field.duplicate(f"{path}[{position}]", toleration))
+        key = tuple(toleration.get(name) or "" for name in ("key", "operator", "value", "effect"))
+        if key in seen:
+            errors.append(field.duplicate(f"{path}[{position}]", _DRAWN([toleration])[0]))
+        seen.add(key)
     return errors

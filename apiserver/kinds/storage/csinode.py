@@ -10,9 +10,12 @@ from apimachinery.field import FieldError
 from apiserver.kinds import cells
 from apiserver.kinds.storage import rules
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, Obj
-from apiserver.validation import meta, names
+from apiserver.validation import gostruct, meta, names
 
 _NODE_ID_LIMIT = 256
+
+
+_DRAWN = gostruct.value("storage.k8s.io/v1/CSINode", "spec", "drivers")
 
 
 class CSINode(Kind):
@@ -50,14 +53,16 @@ class CSINode(Kind):
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
         errors = self.validate(ctx, obj)
-        new_drivers, old_drivers = (
-            {driver.get("name"): driver for driver in (each.get("spec") or {}).get("drivers") or ()}
-            for each in (obj, old)
-        )
-        for name, driver in new_drivers.items():
-            if name in old_drivers and not meta.same(_fixed(driver), _fixed(old_drivers[name])):
-                errors.append(field.invalid("CSINode.spec.drivers", driver, "field is immutable"))
+        drivers = (obj.get("spec") or {}).get("drivers") or ()
+        for before in (old.get("spec") or {}).get("drivers") or ():
+            for driver in drivers:
+                if driver.get("name") == before.get("name"):
+                    errors += meta.validate_immutable(_fixed(driver), _fixed(before), "spec.drivers", _drawn)
         return errors
+
+
+def _drawn(driver: Obj) -> Any:
+    return _DRAWN([driver])[0]
 
 
 def _fixed(driver: Obj) -> Obj:

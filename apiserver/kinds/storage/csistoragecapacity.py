@@ -8,8 +8,11 @@ from apimachinery import field, quantity
 from apimachinery.field import FieldError
 from apimachinery.quantity import QuantityError
 from apiserver.registry.kind import Ctx, Kind, Obj
-from apiserver.validation import labels, meta, names
+from apiserver.validation import gostruct, labels, meta, names
 from apiserver.validation.pod.warnings import node_label_selector_warnings
+
+_TOPOLOGY = ("storage.k8s.io/v1/CSIStorageCapacity", "nodeTopology")
+_DRAWN, _SAME = gostruct.value(*_TOPOLOGY), gostruct.same(*_TOPOLOGY)
 
 
 class CSIStorageCapacity(Kind):
@@ -29,9 +32,11 @@ class CSIStorageCapacity(Kind):
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
         errors = self.validate(ctx, obj)
-        for name in ("nodeTopology", "storageClassName"):
-            errors += meta.validate_immutable(obj.get(name), old.get(name), name)
-        return errors
+        errors += meta.validate_immutable(
+            obj.get("nodeTopology"), old.get("nodeTopology"), "nodeTopology", _DRAWN, _SAME
+        )
+        name, before = obj.get("storageClassName") or "", old.get("storageClassName") or ""
+        return errors + meta.validate_immutable(name, before, "storageClassName")
 
     def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
         return node_label_selector_warnings(obj.get("nodeTopology"), "nodeTopology")

@@ -10,11 +10,12 @@ from apimachinery.field import FieldError
 from apiserver.kinds import cells
 from apiserver.kinds.storage import rules
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, Column, Ctx, Kind, Obj
-from apiserver.validation import meta, names
+from apiserver.validation import gostruct, meta, names
 from apiserver.validation.pod.warnings import node_label_deprecation
 
 _POLICIES = ("Delete", "Retain")
 _MODES = ("Immediate", "WaitForFirstConsumer")
+_DRAWN = gostruct.value("storage.k8s.io/v1/StorageClass", "parameters")
 
 _DEFAULT_ANNOTATIONS = (
     "storageclass.kubernetes.io/is-default-class",
@@ -71,7 +72,9 @@ class StorageClass(Kind):
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
         errors = self.validate(ctx, obj)
-        for name in ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"):
+        errors += meta.validate_immutable(obj.get("parameters"), old.get("parameters"), "parameters", _DRAWN)
+        errors += meta.validate_immutable(obj.get("provisioner") or "", old.get("provisioner") or "", "provisioner")
+        for name in ("reclaimPolicy", "volumeBindingMode"):
             errors += meta.validate_immutable(obj.get(name), old.get(name), name)
         return errors
 

@@ -17,6 +17,7 @@ _METADATA_LIMIT = 256 * 1024
 _MESSAGE_LIMIT = 1024
 
 _DRAWN = gostruct.value("storage.k8s.io/v1/VolumeAttachment", "spec")
+_SAME = gostruct.same("storage.k8s.io/v1/VolumeAttachment", "spec")
 
 
 class VolumeAttachment(Kind):
@@ -71,7 +72,7 @@ class VolumeAttachment(Kind):
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
         errors = self.validate(ctx, obj)
-        return errors + meta.validate_immutable(obj.get("spec"), old.get("spec"), "spec", _DRAWN)
+        return errors + meta.validate_immutable(obj.get("spec"), old.get("spec"), "spec", _DRAWN, _SAME)
 
 
 def _source(source: Obj, path: str) -> list[FieldError]:
