@@ -33,7 +33,11 @@ _LEVELS_LEFT = 254 - MAX_DEPTH
 
 
 class ParseError(Exception):
-    """The bytes are no JSON (or YAML). The text is the original's."""
+    """The bytes are no JSON (or YAML). The text is the original's; `yaml`: that of its YAML reader, "" for JSON."""
+
+    def __init__(self, text: str, yaml: str = "") -> None:
+        super().__init__(text)
+        self.yaml = yaml
 
 
 class Parsed:
@@ -62,7 +66,7 @@ def parse(raw: bytes, media_type: str = JSON, *, yaml: bool = False) -> Parsed:
         try:
             obj, problems = yamltext.load(raw)
         except yamltext.YamlError as error:
-            raise ParseError(str(error)) from None
+            raise ParseError(f"error converting YAML to JSON: {error}", str(error)) from None
         return Parsed(obj, None, problems=problems)
     return parse_json(raw)
 

@@ -304,8 +304,7 @@ def _field(field: Field) -> Any:
         return decode  # an empty list asks for them to be cleared, none at all does not
     if info.kind == "struct":
         return _omitting_zero(decode, info) if field.omitzero else decode
-    if field.omitempty or info.kind in ("list", "map") or info.code == "y":
-        # An empty list that is always written becomes null on its way through the store; zero() fills that in.
+    if field.omitempty or info.code == "y":
 
         def decode_or_omit(value: Any) -> Any:
             value = decode(value)

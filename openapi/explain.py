@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from apimachinery import quantity
-from openapi import compile, scalars
+from openapi import compile, gofloat, scalars
 from openapi.compile import OMIT
 from openapi.schemas import Field, TypeInfo
 
@@ -105,7 +105,7 @@ def number(value: Any) -> Any:
     if type(value) is int and not -0x8000000000000000 <= value <= 0x7FFFFFFFFFFFFFFF:
         return float(value)
     if isinstance(value, float):
-        return int(value) if value.is_integer() and abs(value) < 1e15 else float(value)
+        return gofloat.plain(float(value))
     return value
 
 
@@ -173,6 +173,10 @@ class _Walk:
             seen.add(key)
             yield key, item, where
 
+    def members(self, info: TypeInfo, value: Any) -> Iterable[tuple[str, Any]]:
+        """What is in a struct's object, in the order in which it is looked at."""
+        return items_of(value)
+
     def struct_value(self, info: TypeInfo, value: Any, path: str, go_type: str) -> Any:
         if value is None:
             return info.decoder({})
@@ -184,7 +188,7 @@ class _Walk:
         fields = info.fields
         seen: set[str] = set()
         reported: set[str] = set()
-        for key, item in items_of(value):
+        for key, item in self.members(info, value):
             where = f"{path}.{key}" if path else key
             field = fields.get(key)
             if field is None:
@@ -351,6 +355,33 @@ class _Converter(_Walk):
         if (kind == "int64" and target == "string") or (kind == "float64" and target in ("int32", "int64")):
             return self.fail(f"cannot convert {kind} to {go_type.lstrip('*')}")
         return self.fail(f"unrecognized type: {target}")
+
+    def members(self, info: TypeInfo, value: Any) -> Iterable[tuple[str, Any]]:
+        """The struct's fields in their order, then what it has no fields for."""
+        known = [(name, value[name]) for name in info.fields if name in value]
+        return known + [(name, item) for name, item in value.items() if name not in info.fields]
+
+    def as_y(self, value: Any, path: str, go_type: str) -> Any:
+        outer = self.error
+        result = super().as_y(value, path, go_type)
+        if not outer and self.error and isinstance(value, str):
+            self.error = f"error decoding from json: {self.error}"
+        return result
+
+    def as_I(self, value: Any, path: str, go_type: str) -> Any:
+        if isinstance(value, str) or (type(value) is int and -0x80000000 <= value <= 0x7FFFFFFF):
+            return value
+        return self.unfit(value, "int32")
+
+    def text_scalar(self, read: Any, value: Any) -> Any:
+        return self.reading(read, value) if isinstance(value, str) else self.unfit(value, "string")
+
+    def unfit(self, value: Any, go_type: str) -> Any:
+        """The words of a type that reads its own JSON."""
+        kind = _kind_of(value)
+        if kind == "number" and go_type == "int32":
+            kind = f"number {gofloat.json(value)}"
+        return self.fail(f"json: cannot unmarshal {kind} into Go value of type {go_type}")
 
     def integer(self, value: Any, go_type: str, low: int, high: int) -> Any:
         """Integral floats are taken, and what is too large wraps."""

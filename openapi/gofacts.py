@@ -65,7 +65,7 @@ def _packages(module: str, folder: Path) -> list[tuple[str, str]]:
 
 
 def _read_package(folder: Path, package: str) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
-    """Struct name -> {json name: "Go type[,o][,z][,#number][=default]"}, and qualified named types -> what they stand for."""
+    """Struct name -> {json name: "Go type[,o][,z][,#number][,~embedded struct that has the field][=default]"}, and qualified named types -> what they stand for."""
     structs: dict[str, dict[str, str]] = {}
     named: dict[str, str] = {}
     here = package.rpartition("/")[2]
@@ -120,11 +120,18 @@ def _qualify(go_type: str, here: str, imports: dict[str, str]) -> str:
 
     def name(match: re.Match[str]) -> str:
         package, dot, word = match[0].rpartition(".")
+        if word == "byte":
+            return "uint8"
         if dot:
             return f"{imports.get(package, package)}.{word}"
         return f"{here}.{word}" if word[0].isupper() else word
 
     return re.sub(r"[A-Za-z][\w.]*", name, go_type)
+
+
+def _split_default(fact: str) -> tuple[str, str]:
+    go, equals, default = fact.partition("=")
+    return go, equals + default
 
 
 def _embed(facts: dict[str, Any]) -> None:
@@ -151,7 +158,10 @@ def _embed(facts: dict[str, Any]) -> None:
             if target is not None:
                 # In protobuf an embedded struct is a message of its own: its fields' numbers get its own in front.
                 prefixed = f",#{value}." if value else ",#"
-                out.update({field: fact.replace(",#", prefixed) for field, fact in expand(target).items()})
+                for field, fact in expand(target).items():
+                    go, default = _split_default(fact.replace(",#", prefixed))
+                    go, _, inner = go.partition(",~")
+                    out[field] = f"{go},~{word}{'.' + inner if inner else ''}{default}"
         return out
 
     expanded = {full: expand(full) for full in facts}

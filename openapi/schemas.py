@@ -176,6 +176,15 @@ class TypeInfo:
         except compile.Slow:
             return self.explain(obj)
 
+    def restored(self, obj: Any) -> Any:
+        """The object that a merged map stands for, as the original's converter makes it. DecodeError in its words."""
+        from openapi import compile, explain
+
+        try:
+            return self.decoder(obj)
+        except compile.Slow:
+            return explain.decode_unstructured(self, obj)[0]
+
     def blank(self) -> Any:
         """What the original starts from when it makes a new object of this type: every field unset."""
         return self.decoder({})

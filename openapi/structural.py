@@ -290,6 +290,12 @@ class CustomType(TypeInfo):
     def blank(self) -> Json:
         return {"metadata": {}}
 
+    def restored(self, obj: Any) -> Any:
+        """Nothing is pruned or coerced: what should not be there is for validation to find."""
+        out = explain.plain(obj)
+        out["metadata"] = self._metadata(out, [])
+        return out
+
     def explain(self, value: Any) -> tuple[Any, list[str]]:
         """Coerced metadata, pruned fields; 'unknown field' and 'duplicate field' texts."""
         problems = duplicates(value)

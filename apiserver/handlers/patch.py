@@ -19,7 +19,7 @@ from apiserver.handlers.update import authorize_create
 from apiserver.patch import json_patch, patcher
 from apiserver.registry import metadata
 from apiserver.registry.kind import Obj
-from openapi import codec
+from openapi import codec, explain
 from serving.reply import Reply
 
 _TYPES = (negotiate.JSON_PATCH, negotiate.MERGE_PATCH, negotiate.STRATEGIC_PATCH, negotiate.APPLY_PATCH)
@@ -131,14 +131,16 @@ def _apply(scope: Scope, request: Request, raw: bytes, opts: Obj) -> Change:
     if parsed.obj is not None and not isinstance(parsed.obj, dict):
         found = f"cannot unmarshal {_json_type(parsed.obj)} into Go value of type map[string]interface {{}}"
         raise errors.bad_request(f"error decoding YAML: error unmarshaling JSON: while decoding JSON: json: {found}")
+    applied = explain.plain(parsed.obj)  # 1.0 is 1, and what 64 bits do not hold a float
     manager, now = opts["fieldManager"], times.now(scope.server.clock)
     force = bool(opts.get("force"))
     directive = opts.get("fieldValidation") or "Warn"
 
     def change(live: Obj | None) -> Obj:
-        new = scope.managers.apply(live, parsed.obj, manager=manager, force=force, now=now)
+        new = scope.managers.apply(live, applied, manager=manager, force=force, now=now)
         if parsed.problems and directive == "Strict":
-            raise errors.bad_request("error strict decoding YAML: " + "\n".join(parsed.problems))
+            text = "error strict decoding YAML: error converting YAML to JSON: "
+            raise errors.bad_request(text + "\n".join(parsed.problems))
         if directive == "Warn":
             request.warnings.extend(
                 text for text in scopes.warning_texts(parsed.problems) if text not in request.warnings

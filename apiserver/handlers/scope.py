@@ -229,7 +229,8 @@ def decode_body(
     try:
         parsed = codec.parse(raw, media_type)
     except codec.ParseError as error:
-        raise _unrecognized(expected, f"couldn't get version/kind; json parse error: {error}", raw) from error
+        text = error.yaml or f"couldn't get version/kind; json parse error: {error}"
+        raise _unrecognized(expected, text, raw) from error
     if parsed.obj is None:
         parsed = codec.Parsed({}, b"{}")  # to Go, null is an object of which nothing is told
     if not isinstance(parsed.obj, dict):

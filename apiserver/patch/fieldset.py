@@ -205,26 +205,36 @@ def _dump(value: Any) -> str:
     return text
 
 
-def draw(path: Path) -> str:
-    """The path as texts show it: .spec.containers[name="a"].image"""
-    return "".join(map(_draw_element, path))
+def draw(path: Path, *, stored: bool = False) -> str:
+    """The path as texts show it: .spec.containers[name="a"].image; stored: it was read from managedFields, where all
+    numbers are floats to the original.
+    """
+    return "".join(_draw_element(key, stored=stored) for key in path)
 
 
-def _draw_element(key: str) -> str:
+def _draw_element(key: str, *, stored: bool) -> str:
     kind, body = key[0], key[2:]
     if kind == "f":
         return "." + body
     if kind == "k":
-        fields = json.loads(body)
+        fields = _loads(body, stored=stored)
         return "[" + ",".join(f"{name}={draw_value(fields[name])}" for name in sorted(fields)) + "]"
     if kind == "v":
-        return f"[={draw_value(json.loads(body))}]"
+        return f"[={draw_value(_loads(body, stored=stored))}]"
     return f"[{body}]"
+
+
+def _loads(text: str, *, stored: bool) -> Any:
+    return json.loads(text, parse_int=float) if stored else json.loads(text)
 
 
 def draw_value(value: Any) -> str:
     if value is None:
         return "null"
+    if isinstance(value, list):
+        return "[" + ",".join(map(draw_value, value)) + "]"
+    if isinstance(value, dict):
+        return "".join(f"{key}={draw_value(item)}" for key, item in value.items())
     return go_quote(value) if isinstance(value, str) else gotext.value(value)
 
 

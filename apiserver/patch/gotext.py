@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from openapi import gofloat
+
 
 def value(item: Any) -> str:
     """map[a:1 b:[x y]], with sorted keys."""
@@ -16,19 +18,8 @@ def value(item: Any) -> str:
     if item is True or item is False:
         return "true" if item else "false"
     if isinstance(item, float):
-        return _float(item)
+        return gofloat.general(item)
     return str(item)
-
-
-def _float(number: float) -> str:
-    """%v of a float64: the shortest form, with an exponent from 1e21 on and below 1e-4."""
-    if number == int(number) and abs(number) < 1e21:
-        return str(int(number))
-    text = repr(number)
-    if "e" not in text:
-        return text
-    mantissa, exponent = text.split("e")
-    return f"{mantissa}e{exponent[0] if exponent[0] in '+-' else '+'}{exponent.lstrip('+-').rjust(2, '0')}"
 
 
 def string(item: Any) -> str:

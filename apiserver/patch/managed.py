@@ -361,10 +361,10 @@ class FieldManager:
             else:
                 del managed[name]
         try:
-            obj, _ = self.info.decode(merged) if changed else (_without_managed_fields(live), [])
+            obj = self.info.restored(merged) if changed else _without_managed_fields(live)
         except DecodeError as error:
-            text = f"failed to convert new object ({self._place(patch)}) to proper version: {error}"
-            raise TypedError(text) from None
+            text = f"failed to convert new object ({self._place(patch)}) to proper version: unable to convert unstructured object"
+            raise TypedError(f"{text} to {draw_gvk(self.api_version, self.kind)}: {error}") from None
         return obj, managed
 
     def _place(self, patch: Obj) -> str:
@@ -445,6 +445,8 @@ def _meta(obj: Obj, name: str) -> str:
 
 
 def draw_gvk(api_version: str, kind: str) -> str:
+    if api_version.count("/") > 1:
+        return "/, Kind="
     group, version = gvk.split_api_version(api_version)
     return f"{group}/{version}, Kind={kind}"
 
@@ -492,7 +494,7 @@ def _without(conflicts: Mapping[Manager, Set], allowed: Set) -> dict[Manager, Se
 def _conflict_error(conflicts: Mapping[Manager, Set]) -> ApiError:
     """409 with a cause per manager and field."""
     found = [
-        (manager, fieldset.draw(path))
+        (manager, fieldset.draw(path, stored=True))
         for manager in sorted(conflicts, key=Manager.identifier)
         for path in fieldset.paths(conflicts[manager])
     ]

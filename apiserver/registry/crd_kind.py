@@ -203,6 +203,7 @@ class CustomKind(Kind):
         if found is not None:
             structural.prune(obj, found.schema, root=True)
             self.default(obj, version)
+            structural.prune_nulls(obj, found.schema)
 
     def published_schema(self, version: str) -> dict[str, Any] | None:
         schema = dict(self.by_version[version].raw)
@@ -226,7 +227,9 @@ class CustomKind(Kind):
     def default(self, obj: Obj, version: str) -> None:
         schema = self.by_version[version].schema
         structural.default(obj, schema)
-        structural.prune_nulls(obj, schema)
+
+    def canonicalize(self, obj: Obj) -> None:
+        structural.prune_nulls(obj, self.by_version[self.storage_version].schema)
 
     def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
         if ctx.subresource == "status":

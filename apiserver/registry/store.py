@@ -30,6 +30,7 @@ from apiserver.registry.kind import Ctx, Kind, Obj, Reader
 from apiserver.storage.base import Conflict, KeyExists, NotFound
 from apiserver.storage.cacher import Cacher
 from apiserver.storage.entry import Entry
+from openapi import emptied
 
 _NAME_ATTEMPTS = 8
 MAX_OBJECT = (
@@ -112,6 +113,7 @@ class Store:
         self._opening = orjson.dumps({"kind": kind.kind, "apiVersion": kind.api_version()})[:-1] + b","
         self._indexed = bool(kind.selectable_fields({"metadata": {}}))
         self._adjusts = type(kind).on_read is not Kind.on_read
+        self._settle = None if kind.custom else emptied.settler(f"{kind.api_version()}/{kind.kind}")
         self._separate_status = any(sub.name == "status" for sub in kind.subresources)
         self._status_fields = tuple(kind.status_fields) if self._separate_status else ()
 
@@ -227,7 +229,12 @@ class Store:
                 found = updating.validate_new(kind, ctx, sent)  # for what the messages show
             raise self._invalid(obj["metadata"].get("name") or "", found)
         ctx.warnings.extend(kind.warn(ctx, obj, None))
-        kind.canonicalize(obj)
+        self._canonicalize(obj)
+
+    def _canonicalize(self, obj: Obj) -> None:
+        self.kind.canonicalize(obj)
+        if self._settle is not None:
+            self._settle(obj)
 
     async def _exists(self, key: str, obj: Obj) -> ApiError:
         kind, meta = self.kind, obj["metadata"]
@@ -288,8 +295,8 @@ class Store:
         await admission.admit(attributes)
         obj = self._admitted(attributes)
         metadata.dedup_owner_references(obj["metadata"], write.warnings, after_admission=True)
-        # There is no stored version to compare with, so the one that the client names means nothing.
-        obj["metadata"].pop("resourceVersion", None)
+        # There is no stored version to compare with, so the one that the client names means nothing, if it is one.
+        metadata.parse_revision(obj["metadata"].pop("resourceVersion", None))
         if may_create is not None:
             await may_create()
         try:
@@ -366,7 +373,7 @@ class Store:
                 found = updating.validate(kind, ctx, sent, old)
             raise self._invalid(new["metadata"].get("name") or "", found)
         ctx.warnings.extend(kind.warn(ctx, new, old))
-        kind.canonicalize(new)
+        self._canonicalize(new)
         updating.forget_idle_timestamps(new, old)
 
     def _check_revision(self, write: Write, meta: Obj, entry: Entry) -> None:
