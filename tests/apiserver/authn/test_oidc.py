@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from apiserver.authn.oidc.reload import JwtAuthenticators
 from apiserver.authn.user import User
 from tests.support.issuer import Issuer, Key, issuing
 
+DISCOVERY = "/.well-known/openid-configuration"
 HEAD = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration"}
 RICH: dict[str, Any] = {
     "claimValidationRules": [
@@ -87,6 +88,15 @@ async def authenticators(
             await asyncio.wait_for(made.initialised.wait(), 10)
         yield made
         task.cancel()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Give what the network does its time; the clock stands."""
+    async with asyncio.timeout(20):
+        while True:
+            if holds():
+                return
+            await asyncio.sleep(0.005)
 
 
 async def user_of(made: JwtAuthenticators, token: str) -> User | None:
@@ -305,12 +315,11 @@ async def test_an_issuer_that_cannot_be_reached_yet(tmp_path: Path) -> None:
     async with issuing(tmp_path) as issuer:
         issuer.status = 503
         async with authenticators(write(tmp_path, document(entry(issuer))), clock, wait=False) as made:
-            while not issuer.fetches:
-                await settle()
+            await until(lambda: "not healthy" in made._issuers.problem)
             assert await refusal(made, issuer.token(email="e")) == "oidc: authenticator not initialized"
             issuer.status = 200
-            while not made.initialised.is_set():
-                await clock.advance(10)
+            await clock.advance(10)
+            await asyncio.wait_for(made.initialised.wait(), 10)
             assert await user_of(made, issuer.token(email="e")) == User("oidc:e")
 
 
@@ -389,11 +398,16 @@ async def test_a_changed_file_is_taken_and_a_bad_one_is_not(tmp_path: Path) -> N
             taken = asyncio.Event()
             made.changed = taken.set
 
-            async def replace(text: str) -> None:
+            async def replace(text: str, *, seconds: float = 0) -> None:
+                """seconds: for which it is tried to make use of it."""
                 before = dict(metrics.reloads.values)
                 write(tmp_path, text)
-                while metrics.reloads.values == before:
-                    await clock.advance(1)
+                await clock.advance(1)
+                if seconds:
+                    await until(lambda: other.fetches.get(DISCOVERY, 0) > 0)
+                    await clock.advance(seconds)
+                await until(lambda: metrics.reloads.values != before)
+                await settle()
 
             assert await user_of(made, other.token(email="e")) is None
             for bad in (
@@ -406,12 +420,13 @@ async def test_a_changed_file_is_taken_and_a_bad_one_is_not(tmp_path: Path) -> N
                 assert await user_of(made, issuer.token(email="e")) == User("oidc:e")
             assert list(metrics.reloads.values.values()) == [3]
             other.status = 500
-            await replace(document(entry(issuer), entry(other), anonymous={"enabled": True}))
+            await replace(document(entry(issuer), entry(other), anonymous={"enabled": True}), seconds=60)
             assert await user_of(made, issuer.token(email="e")) == User("oidc:e")
             assert not taken.is_set()
             other.status = 200
-            while not taken.is_set():  # it is tried again, as the issuer may come back
-                await clock.advance(10)
+            await clock.advance(60)  # it is tried again, as the issuer may come back
+            await asyncio.wait_for(taken.wait(), 10)
+            await settle()
             assert await user_of(made, other.token(email="e")) == User("oidc:e")
             await replace(document(entry(other), anonymous={"enabled": True}))
             assert await user_of(made, issuer.token(email="e")) is None
