@@ -9,6 +9,7 @@ from apimachinery.field import go_quote
 from apiserver.admission.base import Attributes, Env, Operation, forbidden
 from apiserver.registry.kind import Obj
 from apiserver.registry.lookup import Lookup
+from apiserver.registry.metadata import plain_failure
 
 _MISMATCH = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"
 
@@ -24,6 +25,8 @@ class Plugin:
         name = ((a.obj or {}).get("spec") or {}).get("runtimeClassName")
         if name is None:
             return None
+        if not name:
+            raise plain_failure("resource name may not be empty")
         found = await self._classes.get(None, name)
         if found is None:
             raise forbidden(a, f"pod rejected: RuntimeClass {go_quote(name)} not found")

@@ -12,7 +12,7 @@ from apimachinery.field import FieldError
 from apimachinery.selectors import LabelSelector, SelectorError
 from apiserver.kinds.core import pod_features, podtemplate_defaults
 from apiserver.registry.kind import Obj
-from apiserver.validation import claims, labels, podspec
+from apiserver.validation import claims, gostruct, labels, meta, podspec
 from apiserver.validation.pod import warnings as pod_warnings
 
 
@@ -92,6 +92,15 @@ def validate_replicated(template: Obj, selector: LabelSelector, path: str, old: 
     return errors + endless(template, path, "ReplicaSet")
 
 
+def drawn_selector(selector: Obj | None) -> Any:
+    """As messages show it."""
+    return gostruct.value("apps/v1/Deployment", "spec", "selector")(selector)
+
+
+def fixed_selector(spec: Obj, old: Obj) -> list[FieldError]:
+    return meta.validate_immutable(spec.get("selector"), old.get("selector"), "spec.selector", drawn_selector)
+
+
 def validate_selector_and_template(spec: Obj, old: Obj | None) -> list[FieldError]:
     """The selector of a Deployment or ReplicaSet, and the template that it must match (the original words both alike)."""
     errors: list[FieldError] = []
@@ -101,10 +110,12 @@ def validate_selector_and_template(spec: Obj, old: Obj | None) -> list[FieldErro
     else:
         errors += labels.validate_label_selector(selector, "spec.selector")
         if labels.is_empty(selector):
-            errors.append(field.invalid("spec.selector", selector, "empty selector is invalid for deployment"))
+            errors.append(
+                field.invalid("spec.selector", drawn_selector(selector), "empty selector is invalid for deployment")
+            )
     parsed = selector_of(selector)
     if parsed is None:
-        return [*errors, field.invalid("spec.selector", selector, "invalid label selector")]
+        return [*errors, field.invalid("spec.selector", drawn_selector(selector), "invalid label selector")]
     template = spec.get("template") or {}
     old_template = old and old.get("template")
     return errors + validate_replicated(template, parsed, "spec.template", old_template)

@@ -56,7 +56,7 @@ def validate(kind: Kind, ctx: Ctx, new: Obj, old: Obj) -> list[FieldError]:
     update = meta_rules.validate_object_meta_update(meta, old_meta)
     found = meta_rules.validate_object_meta(meta, kind.namespaced, names.path_segment) + update
     if kind.own_metadata:
-        if kind.checks_metadata_change or ctx.subresource:
+        if kind.checks_metadata_in_status if ctx.subresource else kind.checks_metadata_change:
             found += update
             if kind.core_metadata and (finalizers := meta.get("finalizers")):
                 found += meta_rules.validate_core_finalizers(finalizers, "metadata.finalizers")

@@ -97,7 +97,7 @@ class DaemonSet(Kind):
         if ctx.subresource == "status":
             return _validate_status(obj.get("status") or {}, old.get("status") or {})
         new_spec, old_spec = obj["spec"], old["spec"]
-        errors = meta.validate_immutable(new_spec.get("selector"), old_spec.get("selector"), "spec.selector")
+        errors = podtemplates.fixed_selector(new_spec, old_spec)
         return errors + _validate_spec(new_spec, old_spec)
 
     def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
@@ -135,7 +135,11 @@ def _validate_spec(spec: Obj, old: Obj | None) -> list[FieldError]:
     if parsed is not None:
         errors += podtemplates.mismatch(parsed, template, "spec.template")
     if selector is not None and labels.is_empty(selector):
-        errors.append(field.invalid("spec.selector", selector, "empty selector is invalid for daemonset"))
+        errors.append(
+            field.invalid(
+                "spec.selector", podtemplates.drawn_selector(selector), "empty selector is invalid for daemonset"
+            )
+        )
     errors += podtemplates.validate_template(template, "spec.template", old and old.get("template"))
     errors += podtemplates.endless(template, "spec.template", "DaemonSet")
     errors += numbers.non_negative_fields(spec, "spec", "minReadySeconds")

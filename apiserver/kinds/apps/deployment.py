@@ -9,7 +9,7 @@ from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells, podtemplates, strategy
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, SCALE, STATUS, Column, Ctx, Kind, Obj, Scale
-from apiserver.validation import meta, numbers
+from apiserver.validation import numbers
 
 
 class Deployment(Kind):
@@ -80,7 +80,7 @@ class Deployment(Kind):
             return _validate_status(obj.get("status") or {}, old.get("status") or {})
         new_spec, old_spec = obj["spec"], old["spec"]
         errors = _validate_spec(new_spec, old_spec)
-        return errors + meta.validate_immutable(new_spec.get("selector"), old_spec.get("selector"), "spec.selector")
+        return errors + podtemplates.fixed_selector(new_spec, old_spec)
 
     def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
         if ctx.subresource:

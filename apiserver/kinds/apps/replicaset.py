@@ -8,7 +8,7 @@ from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells, podtemplates, strategy
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, SCALE, STATUS, Column, Ctx, Kind, Obj, Scale
-from apiserver.validation import meta, numbers
+from apiserver.validation import numbers
 
 
 class ReplicaSet(Kind):
@@ -62,7 +62,7 @@ class ReplicaSet(Kind):
             return _validate_status(obj.get("status") or {})
         new_spec, old_spec = obj["spec"], old["spec"]
         errors = _validate_spec(new_spec, old_spec)
-        return errors + meta.validate_immutable(new_spec.get("selector"), old_spec.get("selector"), "spec.selector")
+        return errors + podtemplates.fixed_selector(new_spec, old_spec)
 
     def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
         if ctx.subresource:
@@ -80,7 +80,7 @@ def _validate_spec(spec: Obj, old: Obj | None) -> list[FieldError]:
 def _validate_status(status: Obj) -> list[FieldError]:
     counts = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
     errors = numbers.non_negative_fields(
-        status, "status", "replicas", *counts, "terminatingReplicas", "observedGeneration"
+        status, "status", "replicas", *counts, "observedGeneration", "terminatingReplicas"
     )
     total, ready = status.get("replicas", 0), status.get("readyReplicas", 0)
     errors += numbers.not_above(status, "status", total, "cannot be greater than status.replicas", *counts)

@@ -157,10 +157,14 @@ def _validate_selector_and_template(spec: Obj, old: Obj | None, into_template: b
     else:
         errors += labels.validate_label_selector(selector, "spec.selector")
         if labels.is_empty(selector):
-            errors.append(field.invalid("spec.selector", selector, "empty selector is invalid for statefulset"))
+            errors.append(
+                field.invalid(
+                    "spec.selector", podtemplates.drawn_selector(selector), "empty selector is invalid for statefulset"
+                )
+            )
     parsed = podtemplates.selector_of(selector)
     if parsed is None:
-        errors.append(field.invalid("spec.selector", selector, ""))
+        errors.append(field.invalid("spec.selector", podtemplates.drawn_selector(selector), ""))
         return errors
     if not parsed.empty:
         errors += podtemplates.mismatch(parsed, template, "spec.template")

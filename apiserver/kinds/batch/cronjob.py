@@ -28,6 +28,7 @@ class CronJob(Kind):
     categories = ("all",)
     subresources = (STATUS,)
     has_generation = True
+    checks_metadata_in_status = False
     columns = (
         NAME_COLUMN,
         Column("Schedule", doc="spec.schedule"),
@@ -115,7 +116,11 @@ def _validate_spec(spec: Obj, old: Obj | None) -> list[FieldError]:
     path = "spec.jobTemplate.spec"
     errors += job_rules.validate_template_spec(job, path, stored)
     if job.get("selector") is not None:
-        errors.append(field.invalid(path + ".selector", job["selector"], "`selector` will be auto-generated"))
+        errors.append(
+            field.invalid(
+                path + ".selector", podtemplates.drawn_selector(job["selector"]), "`selector` will be auto-generated"
+            )
+        )
     if job.get("manualSelector"):
         errors.append(field.not_supported(path + ".manualSelector", True, ["nil", "false"]))
     return errors + numbers.non_negative_fields(spec, "spec", "successfulJobsHistoryLimit", "failedJobsHistoryLimit")

@@ -161,7 +161,11 @@ def _generated_selector(obj: Obj, prefixed: bool) -> list[FieldError]:
             errors.append(field.invalid(path, dict(sorted(labels.items())), f"must be '{value}'"))
     parsed = podtemplates.selector_of(spec["selector"])
     if parsed is not None and not parsed.matches(expected):
-        errors.append(field.invalid("spec.selector", spec["selector"], "`selector` not auto-generated"))
+        errors.append(
+            field.invalid(
+                "spec.selector", podtemplates.drawn_selector(spec["selector"]), "`selector` not auto-generated"
+            )
+        )
     return errors
 
 
@@ -172,7 +176,7 @@ _FIXED = ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managed
 def _validate_change(obj: Obj, old: Obj) -> list[FieldError]:
     new_spec, old_spec = obj["spec"], old["spec"]
     errors = _completions_change(new_spec, old_spec)
-    errors += meta.validate_immutable(new_spec.get("selector"), old_spec.get("selector"), "spec.selector")
+    errors += podtemplates.fixed_selector(new_spec, old_spec)
     errors += _template_change(new_spec, old)
     for name in _FIXED:
         draw = job_rules.draw(name) if name in _STRUCTS else None

@@ -173,7 +173,7 @@ def _masked(spec: Obj, old: Obj) -> tuple[Obj, list[FieldError]]:
         if selector != old_selector:
             if any(selector.get(key) != value for key, value in old_selector.items()):
                 text = "only additions to spec.nodeSelector are allowed (no mutations or deletions)"
-                errors.append(field.invalid("spec.nodeSelector", selector, text))
+                errors.append(field.invalid("spec.nodeSelector", dict(sorted(selector.items())), text))
             _take(masked, old, "nodeSelector")
         errors += _masked_affinity(masked, old)
     return masked, errors
