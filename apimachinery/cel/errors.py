@@ -77,9 +77,9 @@ class Issues:
         before = self.text[: issue.offset]
         line = before.count("\n")
         column = len(before) - (before.rfind("\n") + 1)
-        out = f"ERROR: <input>:{line + 1}:{column + 1}: {issue.message}"
+        out = f"ERROR: <input>:{line + 1}:{column + 1 if self.text else 0}: {issue.message}"
         snippet = self.text.split("\n")[line]
-        if len(snippet.encode()) > _MAX_SNIPPET:
+        if not self.text or len(snippet.encode()) > _MAX_SNIPPET:
             return out
         snippet = snippet.replace("\t", " ")
         dots = "".join("．" if ord(char) > 127 else "." for char in snippet[:column])

@@ -181,6 +181,14 @@ def _sort_by(at: int, target: Node | None, args: list[Node]) -> Node:
     return bind(at, _SORT_INPUT, target, Call(at, "@sortByAssociatedKeys", [keys], Ident(at, _SORT_INPUT)))
 
 
+def _cel_bind(at: int, target: Node | None, args: list[Node]) -> Node | None:
+    if not isinstance(target, Ident) or target.name != "cel":
+        return None
+    if not isinstance(args[0], Ident):
+        raise MacroError(args[0].at, "cel.bind() variable names must be simple identifiers")
+    return bind(at, args[0].name, args[1], args[2])
+
+
 STANDARD: Macros = {
     ("has", 1, False): _has,
     ("all", 2, True): _one(_all),
@@ -208,3 +216,5 @@ KUBERNETES: Macros = {
     ("transformMapEntry", 4, True): _transform_entry,
     ("sortBy", 2, True): _sort_by,
 }
+# Some environments have cel.bind(name, value, expression) beside these.
+WITH_BINDINGS: Macros = {**KUBERNETES, ("bind", 3, True): _cel_bind}

@@ -30,9 +30,6 @@ def default_policy(spec: Obj) -> None:
 
 def default_binding(spec: Obj) -> None:
     matching.default_match_resources(spec.get("matchResources"))
-    ref = spec.get("paramRef")
-    if ref is not None and ref.get("parameterNotFoundAction") is None:
-        ref["parameterNotFoundAction"] = "Deny"
 
 
 # -- policies
@@ -113,7 +110,11 @@ def validate_validations(spec: Obj, name: str, scope: Scope) -> list[FieldError]
     path = "spec.auditAnnotations"
     if len(annotations) > _MAX_ANNOTATIONS:
         text = f"must not have more than {_MAX_ANNOTATIONS} auditAnnotations"
-        errors.append(field.invalid(path, annotations, text))
+        shown = [
+            {name: one.get(name[0].lower() + name[1:], "") for name in ("Key", "ValueExpression")}
+            for one in annotations
+        ]
+        errors.append(field.invalid(path, shown, text))
     seen: set[str] = set()
     for position, annotation in enumerate(annotations):
         key = annotation.get("key") or ""
@@ -166,12 +167,7 @@ def _annotation(annotation: Obj, name: str, path: str, scope: Scope) -> list[Fie
 
 def validate_mutations(spec: Obj, scope: Scope) -> list[FieldError]:
     """mutations and reinvocationPolicy of a mutating policy."""
-    errors: list[FieldError] = []
-    for rule in (spec.get("matchConstraints") or {}).get("resourceRules") or ():
-        for operation in rule.get("operations") or ():
-            if operation not in _MUTATING_OPERATIONS:
-                path = "spec.matchConstraints.resourceRules.operations"
-                errors.append(field.not_supported(path, operation, _MUTATING_OPERATIONS))
+    errors = mutating_operations(spec.get("matchConstraints"), "spec.matchConstraints")
     mutations = spec.get("mutations") or ()
     if not mutations:
         errors.append(field.required("spec.mutations", "mutations must contain at least one item"))
@@ -179,6 +175,16 @@ def validate_mutations(spec: Obj, scope: Scope) -> list[FieldError]:
         errors += _mutation(mutation, f"spec.mutations[{position}]", scope)
     policy, path = spec.get("reinvocationPolicy") or "", "spec.reinvocationPolicy"
     return errors + matching.choice(policy or None, path, matching.REINVOCATION_POLICIES)
+
+
+def mutating_operations(match: Obj | None, path: str) -> list[FieldError]:
+    """Operations that leave nothing to mutate."""
+    return [
+        field.not_supported(f"{path}.resourceRules.operations", operation, _MUTATING_OPERATIONS)
+        for rule in (match or {}).get("resourceRules") or ()
+        for operation in rule.get("operations") or ()
+        if operation not in _MUTATING_OPERATIONS
+    ]
 
 
 def _mutation(mutation: Obj, path: str, scope: Scope) -> list[FieldError]:
@@ -217,7 +223,9 @@ def validate_binding(spec: Obj, *, actions: bool) -> list[FieldError]:
         errors = [field.invalid("spec.policyName", policy, text) for text in names.dns_subdomain(policy)]
     errors += _param_ref(spec.get("paramRef"), "spec.paramRef")
     errors += matching.validate_match_resources(spec.get("matchResources"), "spec.matchResources")
-    return errors + (_validation_actions(spec.get("validationActions") or []) if actions else [])
+    if not actions:
+        return errors + mutating_operations(spec.get("matchResources"), "spec.matchResources")
+    return errors + _validation_actions(spec.get("validationActions") or [])
 
 
 def _validation_actions(actions: Sequence[str]) -> list[FieldError]:

@@ -127,6 +127,19 @@ def _flat_names(source: str, side: str) -> dict[str, str]:
     return names
 
 
+# The order of v1's fields, in which annotations are written.
+_ORDER = (
+    "target",
+    "name",
+    "metricName",
+    "metricSelector",
+    *(f"{word}{rest}" for word in ("target", "current") for rest in ("AverageUtilization", "Value", "AverageValue")),
+    "selector",
+    "averageValue",
+    "container",
+)
+
+
 def _to_v1(entry: Obj, side: str) -> Obj:
     out: Obj = {"type": entry.get("type", "")}
     for source in ("object", "pods", "resource", "containerResource", "external"):
@@ -135,7 +148,8 @@ def _to_v1(entry: Obj, side: str) -> Obj:
             continue
         flat: Obj = {}
         if source == "object":
-            flat["target"] = given.get("describedObject") or {}
+            described = given.get("describedObject") or {}
+            flat["target"] = {name: described[name] for name in ("kind", "name", "apiVersion") if name in described}
         if source in _NAMES:
             metric = given.get("metric") or {}
             flat[_NAMES[source]] = metric.get("name", "")
@@ -151,7 +165,7 @@ def _to_v1(entry: Obj, side: str) -> Obj:
             flat.setdefault(f"{side}Value", "0")
         if source == "containerResource":
             flat["container"] = given.get("container", "")
-        out[source] = flat
+        out[source] = {name: flat[name] for name in _ORDER if name in flat}
     return out
 
 

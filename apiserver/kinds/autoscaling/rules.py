@@ -32,7 +32,7 @@ def validate_spec(spec: Obj, old: Obj | None) -> list[FieldError]:
     if high == 0:
         errors.append(field.required("spec.maxReplicas", "must be set and greater than 0"))
     elif high < 1:
-        errors.append(field.invalid("spec.maxReplicas", high, "must be greater than 0"))
+        errors.append(field.invalid("spec.maxReplicas", high, "must be greater than or equal to 1"))
     if low is not None and high < low:
         errors.append(field.invalid("spec.maxReplicas", high, "must be greater than or equal to `minReplicas`"))
     errors += _target(spec.get("scaleTargetRef") or {}, (old or {}).get("scaleTargetRef"))

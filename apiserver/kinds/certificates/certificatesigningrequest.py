@@ -74,6 +74,9 @@ class CertificateSigningRequest(Kind):
             status.pop("conditions", None)
             if conditions:
                 status["conditions"] = conditions
+        else:
+            for kind in ("Approved", "Denied"):
+                _keep_decisions(status.get("conditions") or [], before.get("conditions") or (), kind)
         _date_conditions(status.get("conditions") or (), before.get("conditions") or (), times.now(ctx.clock))
 
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
@@ -81,6 +84,15 @@ class CertificateSigningRequest(Kind):
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
         return rules.validate(obj, old) + rules.validate_change(obj, old, ctx.subresource)
+
+
+def _keep_decisions(conditions: list[Obj], old: Sequence[Obj], kind: str) -> None:
+    """Decisions are not for the status subresource to change; those that come or go are refused later."""
+    kept = [condition for condition in old if condition.get("type") == kind]
+    places = [place for place, condition in enumerate(conditions) if condition.get("type") == kind]
+    if len(places) == len(kept):
+        for place, condition in zip(places, kept, strict=True):
+            conditions[place] = condition
 
 
 def _date_conditions(conditions: Sequence[Obj], old: Sequence[Obj], now: str) -> None:

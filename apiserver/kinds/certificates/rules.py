@@ -122,10 +122,10 @@ def certificate_fault(certificate: str | None) -> str:
         der = _der(body)
         try:
             if der is None:
-                raise ValueError("x509: malformed certificate")
+                raise ValueError
             x509.load_der_x509_certificate(der)
-        except ValueError as problem:
-            return str(problem)
+        except ValueError:
+            return "x509: malformed certificate"
     return "" if found else "must contain at least one CERTIFICATE PEM block"
 
 
@@ -154,12 +154,11 @@ def validate_signer_name(name: str, path: str) -> list[FieldError]:
         return [field.invalid(path, name, text)]
     domain, rest = segments
     errors: list[FieldError] = []
-    for text in names.dns_subdomain(domain):
-        errors.append(field.invalid(path, domain, f"validating label {field.go_quote(domain)}: {text}"))
+    for label in domain.split("."):
+        for text in names.dns_label(label):
+            errors.append(field.invalid(path, domain, f"validating label {field.go_quote(label)}: {text}"))
     if "." not in domain:
         errors.append(field.invalid(path, domain, "should be a domain with at least two segments separated by dots"))
-    if not rest:
-        return [*errors, field.invalid(path, rest, 'validating label "": must be non-empty')]
     for label in rest.split("."):
         for text in names.dns_subdomain(label):
             errors.append(field.invalid(path, rest, f"validating label {field.go_quote(label)}: {text}"))

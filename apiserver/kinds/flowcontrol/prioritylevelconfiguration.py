@@ -75,7 +75,7 @@ class PriorityLevelConfiguration(Kind):
         if fixed is not None and name == "exempt":
             if not meta.same({**spec, "exempt": None}, {**fixed, "exempt": None}):
                 text = f"spec of '{name}' except the 'spec.exempt' field must equal the fixed value"
-                errors.append(field.invalid("spec", spec, text))
+                errors.append(field.invalid("spec", _DRAWN(spec), text))
         elif fixed is not None and not meta.same(spec, fixed):
             errors.append(field.invalid("spec", _DRAWN(spec), f"spec of '{name}' must equal the fixed value"))
         return errors + rules.validate_conditions(obj.get("status") or {})
@@ -103,8 +103,6 @@ def _validate_spec(spec: Obj, name: str) -> list[FieldError]:
             errors.append(field.required("spec.limited", "must not be empty when type is Limited"))
         else:
             errors += _limited(limited)
-    elif not kind:
-        errors.append(field.required("spec.type"))
     else:
         errors.append(field.not_supported("spec.type", kind, ["Exempt", "Limited"]))
     return errors
@@ -135,8 +133,6 @@ def _limited(limited: Obj) -> list[FieldError]:
             errors.append(field.required(at + ".queuing", text))
         else:
             errors += _queuing(queuing, at + ".queuing")
-    elif not kind:
-        errors.append(field.required(at + ".type"))
     else:
         errors.append(field.not_supported(at + ".type", kind, ["Queue", "Reject"]))
     borrowing = limited.get("borrowingLimitPercent")

@@ -45,5 +45,8 @@ def _validate(obj: Obj, old: Obj | None) -> list[FieldError]:
     stored = ((old.get("aggregationRule") or {}).get("clusterRoleSelectors") or ()) if old is not None else ()
     allow = any(labels.has_invalid_values(selector) for selector in stored)
     for position, selector in enumerate(selectors):
-        errors += labels.validate_label_selector(selector, f"{path}[{position}]", allow_invalid_values=allow)
+        where = f"{path}[{position}]"
+        errors += labels.validate_label_selector(selector, where, allow_invalid_values=allow)
+        if labels.validate_label_selector(selector, where):
+            errors.append(field.invalid(where, None, "invalid label selector."))
     return errors

@@ -7,6 +7,7 @@ from typing import Any
 
 from apimachinery import field
 from apimachinery.field import FieldError
+from apiserver.kinds.resource import device_cel
 from apiserver.kinds.storage.rules import driver_name
 from apiserver.registry.kind import Obj
 from apiserver.validation import labels, names
@@ -156,25 +157,38 @@ def taint(given: Obj, path: str) -> list[FieldError]:
 
 
 def selector(given: Obj, path: str) -> list[FieldError]:
-    """A DeviceSelector; what its CEL expression means is not judged here."""
+    """A DeviceSelector."""
     if (cel := given.get("cel")) is None:
         return [field.required(path + ".cel")]
     expression = cel.get("expression") or ""
     if len(expression.encode()) > _PARAMETERS_LIMIT:
         return [field.too_long(path + ".cel.expression", _PARAMETERS_LIMIT)]
-    return []
+    kind, text = device_cel.problem(expression)
+    if kind == "Forbidden":
+        return [field.forbidden(path + ".cel.expression", text)]
+    if kind == "Internal":
+        return [field.internal(path + ".cel.expression", text)]
+    return [field.invalid(path + ".cel.expression", expression, text)] if kind else []
 
 
 def binding_conditions(obj: Obj, path: str) -> list[FieldError]:
     """bindingConditions and bindingFailureConditions: both or none, distinct names."""
-    wanted, failures = obj.get("bindingConditions") or (), obj.get("bindingFailureConditions") or ()
+    both = ("bindingConditions", "bindingFailureConditions")
+    wanted, failures = (obj.get(name) or [] for name in both)
     errors: list[FieldError] = []
-    for name, given in (("bindingConditions", wanted), ("bindingFailureConditions", failures)):
-        errors += unique(given, f"{path}.{name}", 4, labels.validate_label_name, lambda condition: str(condition))
-    if wanted and not failures:
-        text = "bindingFailureConditions are required to use bindingConditions"
-        errors.append(field.invalid(path + ".bindingFailureConditions", failures or None, text))
-    if failures and not wanted:
-        text = "bindingConditions are required to use bindingFailureConditions"
-        errors.append(field.invalid(path + ".bindingConditions", wanted or None, text))
+    for name, given in zip(both, (wanted, failures), strict=True):
+        errors += listed(given, f"{path}.{name}", 4, labels.validate_label_name)
+    for name, given in zip(both, (wanted, failures), strict=True):
+        for position, condition in enumerate(given):
+            where = f"{path}.{name}[{position}]"
+            if condition in given[:position]:
+                errors.append(field.duplicate(where, condition))
+            if given is failures and condition in wanted:
+                text = "bindingFailureConditions must not overlap with bindingConditions"
+                errors.append(field.invalid(where, condition, text))
+    for name, given, other in ((both[0], wanted, failures), (both[1], failures, wanted)):
+        if other and not given:
+            missing, present = (name, both[1] if name == both[0] else both[0])
+            text = f"{missing} are required to use {present}"
+            errors.append(field.invalid(f"{path}.{missing}", None, text))
     return errors
