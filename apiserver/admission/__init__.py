@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,11 +40,13 @@ ORDER: tuple[Entry, ...] = (
     Entry("NodeRestriction", "noderestriction", False),
     Entry("TaintNodesByCondition", "nodetaint"),
     Entry("AlwaysPullImages", "alwayspullimages", False),
+    Entry("ImagePolicyWebhook", "imagepolicy", False),
     Entry("PodSecurity", "podsecurity"),
     Entry("PodNodeSelector", "podnodeselector", False),
     Entry("Priority", "priority"),
     Entry("DefaultTolerationSeconds", "defaulttolerationseconds"),
     Entry("PodTolerationRestriction", "podtolerationrestriction", False),
+    Entry("EventRateLimit", "eventratelimit", False),
     Entry("ExtendedResourceToleration", "extendedresourcetoleration", False),
     Entry("DefaultStorageClass", "defaultstorageclass"),
     Entry("StorageObjectInUseProtection", "storageobjectinuseprotection"),
@@ -77,13 +80,17 @@ class Config:
     # In addition to those on by default; the order given means nothing.
     disable_admission_plugins: Sequence[str] = ()
     # Of those on by default. A name in both lists, or an unknown one, is an error.
+    admission_control: Sequence[str] | None = None
+    # Deprecated: the plugins that are on, instead of the two lists above.
+    admission_control_config_file: Path | None = None
+    # AdmissionConfiguration (apiserver.config.k8s.io/v1): what plugins are configured with.
     default_not_ready_toleration_seconds: int = 300
     default_unreachable_toleration_seconds: int = 300
     # What DefaultTolerationSeconds gives pods that say nothing.
 
 
 def build(config: Config, *, reader: NotifyingReader, writer: Writer, authorizer: Authorizer, clock: Clock) -> Chain:
-    """The enabled plugins in order. Raises ValueError for unknown names. The result:
+    """The enabled plugins in order. Raises ConfigError (a ValueError) for unknown names and configuration. The result:
 
         await chain.admit(a)        mutating half: may change a.obj and append to a.warnings and a.annotations
         await chain.validate(a)     validating half

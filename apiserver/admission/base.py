@@ -72,13 +72,14 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True)
 class Env:
-    """What plugins are built with. config: the flags."""
+    """What plugins are built with. config: the flags. configuration: what the configuration file has for the plugin."""
 
     reader: NotifyingReader
     writer: Writer
     authorizer: Authorizer
     clock: Clock
     config: Config
+    configuration: bytes | None = None
 
 
 class Plugin(Protocol):

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from apimachinery.clock import Clock
-from apiserver.admission import ORDER, Config, Entry
+from apimachinery.field import go_quote
+from apiserver.admission import ORDER, Config, Entry, configuration
 from apiserver.admission.base import Attributes, Env, Plugin
 from apiserver.authz.base import Authorizer
+from apiserver.configscheme import ConfigError, aggregate
 from apiserver.registry.kind import NotifyingReader, Writer
 
 Step = Callable[[Attributes], Awaitable[None]]
@@ -64,24 +67,46 @@ class Chain:
 
 
 def enabled(config: Config, order: Sequence[Entry] = ORDER) -> list[Entry]:
-    """The plugins to run, in order. ValueError for names that are unknown or both enabled and disabled."""
+    """The plugins to run, in order. ConfigError for names that are unknown or both enabled and disabled."""
     known = {entry.name for entry in order}
-    on, off = set(config.enable_admission_plugins), set(config.disable_admission_plugins)
-    for flag, names in (("enable", on), ("disable", off)):
-        unknown = sorted(names - known)
-        if unknown:
-            raise ValueError(f'{flag}-admission-plugins plugin "{unknown[0]}" is unknown')
-    both = sorted(on & off)
+    alone = config.admission_control
+    on, off = config.enable_admission_plugins, config.disable_admission_plugins
+    problems = []
+    if alone is not None and (on or off):
+        problems.append(
+            "admission-control and enable-admission-plugins/disable-admission-plugins flags are mutually exclusive"
+        )
+    for flag, names in (
+        ("admission-control", alone or ()),
+        ("enable-admission-plugins", on),
+        ("disable-admission-plugins", off),
+    ):
+        problems += [f"{flag} plugin {go_quote(name)} is unknown" for name in names if name not in known]
+    both = sorted(set(on) & set(off))
     if both:
-        raise ValueError(f"[{', '.join(both)}] in enable-admission-plugins and disable-admission-plugins overlapped")
+        problems.append(f"[{' '.join(both)}] in enable-admission-plugins and disable-admission-plugins overlapped")
+    if problems:
+        raise ConfigError(aggregate(problems))
+    if alone is not None:
+        return [entry for entry in order if entry.name in alone]
     return [entry for entry in order if entry.name in on or (entry.default and entry.name not in off)]
 
 
 def build(config: Config, *, reader: NotifyingReader, writer: Writer, authorizer: Authorizer, clock: Clock) -> Chain:
     """See apiserver/admission/__init__.py."""
     env = Env(reader, writer, authorizer, clock, config)
+    entries = enabled(config)
+    try:
+        configurations = configuration.read(config.admission_control_config_file)
+    except ConfigError as error:
+        raise ConfigError(f"failed to apply admission: failed to read plugin config: {error}") from None
     plugins: list[tuple[str, Any]] = []
-    for entry in enabled(config):
+    for entry in entries:
         module = importlib.import_module(f"apiserver.admission.{entry.module}")
-        plugins.append((entry.name, module.Plugin(env)))
+        try:
+            its_env = replace(env, configuration=configurations.of(entry.name))
+            plugins.append((entry.name, module.Plugin(its_env)))
+        except ConfigError as error:
+            text = f"couldn't init admission plugin {go_quote(entry.name)}: {error}"
+            raise ConfigError(f"failed to apply admission: {text}") from None
     return Chain(plugins)

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from apimachinery import errors
+from apimachinery.errors import ApiError
 from apimachinery.field import go_quote
 from apiserver.admission.base import Attributes, Env, Operation, forbidden
 from apiserver.authz.base import Attributes as Question
 from apiserver.authz.node import node_name
 from apiserver.authz.nodegraph import MIRROR, pod_secrets_and_configmaps
+from apiserver.authz.policy import aggregate
 from apiserver.registry.kind import Obj
+from apiserver.validation import gostruct
+from apiserver.validation.diff import diff
 
 _KUBELET_LABELS = frozenset(
     (
@@ -33,6 +36,8 @@ _KUBELET_LABELS = frozenset(
     )
 )
 _KUBELET_NAMESPACES = ("kubelet.kubernetes.io", "node.kubernetes.io")
+_CLAIM_SPEC = gostruct.value("v1/PersistentVolumeClaim", "spec")
+_CLAIM_STATUS = gostruct.value("v1/PersistentVolumeClaim", "status")
 _NODE_SIGNERS = ("kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet")
 _RESOURCES = {
     ("", "pods"),
@@ -187,43 +192,69 @@ class Plugin:
         if len(audiences) > 1:
             raise forbidden(a, "node may only request 0 or 1 audiences")
         audience = audiences[0] if audiences else ""
-        if audience in await self._pod_audiences(pod):
-            return
+        try:
+            if await self._asks_for(pod, audience):
+                return
+        except ApiError as error:
+            raise forbidden(a, f"error validating audience {go_quote(audience)}: {error.message}") from None
         question = Question(
             a.user,
             "request-serviceaccounts-token-audience",
+            version="v1",
             plural=audience,
             namespace=a.namespace or "",
             name=a.name,
         )
-        if not (await self._authorizer.authorize(question)).allowed:
-            raise forbidden(a, f"audience {go_quote(audience)} not found in pod spec volume")
+        decision = await self._authorizer.authorize(question)
+        if decision.allowed:
+            return
+        text = f"audience {go_quote(audience)} not found in pod spec volume, "
+        if decision.error:
+            who = f"error authorizing {a.user.name} to request tokens for this audience: {decision.error}"
+            raise forbidden(a, text + who)
+        raise forbidden(a, f"{text}{a.user.name} is not authorized to request tokens for this audience")
 
-    async def _pod_audiences(self, pod: Obj) -> set[str]:
-        found = set()
-        drivers = set()
+    async def _asks_for(self, pod: Obj, audience: str) -> bool:
+        """Whether the pod has tokens for the audience mounted. ApiError when that cannot be told, as something is not there."""
+        problems: list[str] = []
         for volume in (pod.get("spec") or {}).get("volumes") or ():
             for source in (volume.get("projected") or {}).get("sources") or ():
-                if source.get("serviceAccountToken") is not None:
-                    found.add(source["serviceAccountToken"].get("audience") or "")
-            if volume.get("csi"):
-                drivers.add(volume["csi"].get("driver") or "")
-            claim_name = (volume.get("persistentVolumeClaim") or {}).get("claimName")
-            if volume.get("ephemeral") is not None:
-                claim_name = f"{pod['metadata']['name']}-{volume['name']}"
-            if claim_name:
-                drivers.add(await self._driver(pod["metadata"].get("namespace"), claim_name))
-        for driver in filter(None, drivers):
-            obj = await self._reader.get("storage.k8s.io", "csidrivers", None, driver)
-            for request in ((obj or {}).get("spec") or {}).get("tokenRequests") or ():
-                found.add(request.get("audience") or "")
-        return found
+                token = source.get("serviceAccountToken")
+                if token is not None and (token.get("audience") or "") == audience:
+                    return True
+            try:
+                driver = await self._driver(pod, volume)
+                found = await self._get("storage.k8s.io", "csidrivers", None, driver, "csidriver") if driver else {}
+            except ApiError as error:
+                problems.append(error.message)
+                continue
+            asked = (found.get("spec") or {}).get("tokenRequests") or ()
+            if any((request.get("audience") or "") == audience for request in asked):
+                return True
+        if problems:
+            raise ApiError(403, "", aggregate(problems))
+        return False
 
-    async def _driver(self, namespace: str | None, claim_name: str) -> str:
-        claim = await self._reader.get("", "persistentvolumeclaims", namespace, claim_name)
-        volume_name = ((claim or {}).get("spec") or {}).get("volumeName")
-        volume = await self._reader.get("", "persistentvolumes", None, volume_name) if volume_name else None
-        return str((((volume or {}).get("spec") or {}).get("csi") or {}).get("driver") or "")
+    async def _driver(self, pod: Obj, volume: Obj) -> str:
+        """Of a volume that a CSI driver makes, directly or behind a claim; "" for others."""
+        claim_name = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+        if (volume.get("ephemeral") or {}).get("volumeClaimTemplate") is not None:
+            claim_name = f"{pod['metadata']['name']}-{volume['name']}"
+        if not claim_name:
+            return str((volume.get("csi") or {}).get("driver") or "")
+        claim = await self._get(
+            "", "persistentvolumeclaims", pod["metadata"].get("namespace"), claim_name, "persistentvolumeclaim"
+        )
+        volume_name = (claim.get("spec") or {}).get("volumeName") or ""
+        found = await self._get("", "persistentvolumes", None, volume_name, "persistentvolume")
+        return str(((found.get("spec") or {}).get("csi") or {}).get("driver") or "")
+
+    async def _get(self, group: str, plural: str, namespace: str | None, name: str, shown: str) -> Obj:
+        """shown: how a cache of such objects calls what is not there."""
+        found = await self._reader.get(group, plural, namespace, name)
+        if found is None:
+            raise errors.not_found(group, shown, name)
+        return found
 
 
 def _name(a: Attributes) -> str:
@@ -299,18 +330,24 @@ def _claim(node: str, a: Attributes) -> None:
         raise forbidden(a, "may only update PVC status")
     if a.operation != "UPDATE":
         raise forbidden(a, f"unexpected operation {go_quote(a.operation)}")
-    if _fixed_part(a.obj or {}) != _fixed_part(a.old or {}):
+    old, new = _fixed_part(a.old or {}), _fixed_part(a.obj or {})
+    if old != new:
         text = f"node {go_quote(node)} is not allowed to update fields other than status.quantity and status.conditions"
-        raise forbidden(a, text)
+        raise forbidden(a, f"{text}: {diff(_drawn(old), _drawn(new))}")
 
 
-def _fixed_part(claim: Obj) -> list[Any]:
+def _fixed_part(claim: Obj) -> Obj:
     """What a node may not change of a claim."""
     free = ("capacity", "conditions", "allocatedResourceStatuses", "allocatedResources")
     status = {key: value for key, value in (claim.get("status") or {}).items() if key not in free}
     hidden = ("resourceVersion", "managedFields")
     meta = {key: value for key, value in (claim.get("metadata") or {}).items() if key not in hidden and value}
-    return [meta, claim.get("spec") or {}, status]
+    return {"metadata": meta, "spec": claim.get("spec") or {}, "status": status}
+
+
+def _drawn(claim: Obj) -> Obj:
+    """As texts show it, where a claim's metadata is part of it like its spec."""
+    return {**claim["metadata"], "Spec": _CLAIM_SPEC(claim["spec"]), "Status": _CLAIM_STATUS(claim["status"])}
 
 
 def _lease(node: str, a: Attributes) -> None:

@@ -8,13 +8,14 @@ controller, which recounts. Within this process the writers of a namespace take 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 from apimachinery import errors, quantity, quota
 from apimachinery.errors import ApiError
 from apimachinery.quantity import ResourceList
+from apiserver.admission import limitedresources
 from apiserver.admission.base import Attributes, Env, Operation, forbidden
 from apiserver.registry.kind import Obj
 from apiserver.registry.lookup import Lookup
@@ -38,6 +39,7 @@ class Plugin:
         self._classes = Lookup(env.reader, *_CLASSES)
         self._reader = env.reader
         self._writer = env.writer
+        self._limits = limitedresources.load(env.configuration)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def handles(self, operation: Operation, group: str, plural: str, subresource: str) -> bool:
@@ -56,7 +58,9 @@ class Plugin:
         return operation == "CREATE" and not subresource
 
     async def validate(self, a: Attributes) -> None:
-        if not a.namespace or a.obj is None or _changes_nothing(a) or not await self._quotas.list(a.namespace):
+        if not a.namespace or a.obj is None or _changes_nothing(a):
+            return
+        if not self._limits.stated and not await self._quotas.list(a.namespace):
             return
         turn = self._turns.get(a.namespace)
         if turn is None:
@@ -106,9 +110,12 @@ class Plugin:
     async def _reserve(self, a: Attributes, devices: _Devices) -> None:
         pending: set[str] | None = None  # names of the quotas still to be booked; None: all
         for attempt in range(_ATTEMPTS):
+            quotas = await self._reader.list("", "resourcequotas", a.namespace)
+            if self._limits.stated and not attempt:
+                self._cover(a, quotas, devices)
             changed = [
                 (resource_quota, used)
-                for resource_quota in await self._reader.list("", "resourcequotas", a.namespace)
+                for resource_quota in quotas
                 if pending is None or resource_quota["metadata"]["name"] in pending
                 if (used := _check(a, resource_quota, devices)) is not None
             ]
@@ -126,6 +133,20 @@ class Plugin:
             if not pending:
                 return
 
+    def _cover(self, a: Attributes, quotas: Sequence[Obj], devices: _Devices) -> None:
+        """Refuses what is limited by configuration and not covered by a quota; a request that adds nothing needs none."""
+        restricted: set[str] = set()
+        concerned = []
+        for resource_quota in quotas:
+            names = _concerns(a, resource_quota, devices)
+            if names:
+                restricted.update(names)
+            if names is not None:
+                concerned.append(resource_quota)
+        added = [_delta(a, resource_quota, devices) for resource_quota in concerned] or [_delta(a, None, devices)]
+        if any(amount for delta in added for amount in delta.values()):
+            self._limits.check(a, _usage(a, a.obj or {}, devices), restricted, quotas)
+
 
 def _changes_nothing(a: Attributes) -> bool:
     """Whether it is an update of a pod that leaves it among those that end by themselves, or among the others."""
@@ -138,18 +159,10 @@ def _check(a: Attributes, resource_quota: Obj, devices: _Devices) -> dict[str, s
     """What the quota's usage becomes; None when the request does not concern it. Raises 403 when there is no room."""
     status = resource_quota.get("status") or {}
     hard = quantity.parse_list(status.get("hard"))
-    obj = a.obj or {}
-    names = quota.matching_names(a.group, a.plural, hard, devices.classes)
-    if not names or not quota.matches_scopes(resource_quota, a.group, a.plural, obj):
+    if _concerns(a, resource_quota, devices) is None:
         return None
     quota_name = resource_quota["metadata"]["name"]
-    if (a.group, a.plural) == ("", "pods"):
-        missing = quota.unstated(names, obj)
-        if missing:
-            raise forbidden(a, f"failed quota: {quota_name}: must specify {missing}")
     used = quantity.parse_list(status.get("used"))
-    if any(name not in used for name in names):
-        raise forbidden(a, f"status unknown for quota: {quota_name}, resources: {','.join(sorted(names))}")
     requested = {name: amount for name, amount in _delta(a, resource_quota, devices).items() if name in hard and amount}
     if not requested:
         return None
@@ -165,12 +178,34 @@ def _check(a: Attributes, resource_quota: Obj, devices: _Devices) -> dict[str, s
     return quantity.draw_list(total)
 
 
-def _delta(a: Attributes, resource_quota: Obj, devices: _Devices) -> ResourceList:
-    """What the request adds: all the object uses, or on an update what it uses more than before."""
-    now = a.clock.time()
+def _concerns(a: Attributes, resource_quota: Obj, devices: _Devices) -> list[str] | None:
+    """The names that the quota restricts of what the request uses; None when it does not concern it. Raises 403 when that cannot
+    be told."""
+    hard = (resource_quota.get("status") or {}).get("hard") or {}
+    obj = a.obj or {}
+    names = quota.matching_names(a.group, a.plural, hard, devices.classes)
+    if not names or not quota.matches_scopes(resource_quota, a.group, a.plural, obj):
+        return None
+    quota_name = resource_quota["metadata"]["name"]
+    if (a.group, a.plural) == ("", "pods"):
+        missing = quota.unstated(names, obj)
+        if missing:
+            raise forbidden(a, f"failed quota: {quota_name}: must specify {missing}")
+    used = (resource_quota.get("status") or {}).get("used") or {}
+    if any(name not in used for name in names):
+        raise forbidden(a, f"status unknown for quota: {quota_name}, resources: {','.join(sorted(names))}")
+    return names
+
+
+def _usage(a: Attributes, obj: Obj, devices: _Devices) -> ResourceList:
+    return quota.usage(a.group, a.plural, obj, a.clock.time(), classes=devices.classes, charged=devices.charged)
+
+
+def _delta(a: Attributes, resource_quota: Obj | None, devices: _Devices) -> ResourceList:
+    """What the request adds: all the object uses, or on an update what it uses more than before (in the quota's scopes)."""
 
     def usage(obj: Obj) -> ResourceList:
-        return quota.usage(a.group, a.plural, obj, now, classes=devices.classes, charged=devices.charged)
+        return _usage(a, obj, devices)
 
     used = usage(a.obj or {})
     negative = sorted(name for name, amount in used.items() if amount.sign() < 0)
@@ -179,7 +214,7 @@ def _delta(a: Attributes, resource_quota: Obj, devices: _Devices) -> ResourceLis
     if a.operation == "UPDATE":
         if a.old is None:
             raise forbidden(a, "unable to get previous usage since prior version of object was not found")
-        if quota.matches_scopes(resource_quota, a.group, a.plural, a.old):
+        if resource_quota is None or quota.matches_scopes(resource_quota, a.group, a.plural, a.old):
             return quota.subtract(used, usage(a.old))
     return used
 

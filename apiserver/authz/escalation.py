@@ -66,7 +66,7 @@ class EscalationCheck:
             await self._rbac.policy.refresh()
         rules = self._rbac.policy.role_rules(role_kind, role_name, namespace)
         if isinstance(rules, str):
-            raise _no_role(role_kind, role_name, rules)
+            raise _no_role(role_kind, role_name, rules, _PLURALS[kind])
         name = obj["metadata"].get("name") or ""
         await self._confirm(user, namespace, _PLURALS[kind], name, [rule.raw for rule in rules])
 
@@ -89,9 +89,10 @@ class EscalationCheck:
         return f"{text}; resolution errors: [{aggregate(problems)}]" if problems else text
 
 
-def _no_role(kind: str, name: str, text: str) -> ApiError:
+def _no_role(kind: str, name: str, text: str, asked: str) -> ApiError:
+    """asked: the resource of the request, which the original's answer names instead of the role's."""
     if kind in ("Role", "ClusterRole"):
-        return errors.not_found(GROUP, kind.lower(), name)
+        return errors.not_found(GROUP, asked, name)
     return ApiError(500, "", text)
 
 

@@ -5,12 +5,12 @@ Refused are pods only; workloads with a pod template are warned of, so that thei
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from apimachinery import errors
 from apimachinery.field import go_quote
 from apiserver.admission.base import Attributes, Env, Operation, forbidden
-from apiserver.admission.podsecurity import checks, policy
+from apiserver.admission.podsecurity import checks, policy, settings
 from apiserver.admission.podsecurity.policy import LEVELS, Policy, Standard
 from apiserver.authz.policy import aggregate
 from apiserver.registry.kind import Obj
@@ -35,6 +35,7 @@ class Plugin:
     def __init__(self, env: Env) -> None:
         self._namespaces = Lookup(env.reader, "", "namespaces")
         self._reader = env.reader
+        self._settings = settings.load(env.configuration)
 
     def handles(self, operation: Operation, group: str, plural: str, subresource: str) -> bool:
         if operation not in ("CREATE", "UPDATE"):
@@ -49,10 +50,17 @@ class Plugin:
         if a.plural == "namespaces":
             await self._namespace(a)
             return
+        for kind, exempt in (
+            ("namespace", a.namespace in self._settings.namespaces),
+            ("user", a.user.name in self._settings.usernames),
+        ):
+            if exempt:
+                a.annotations[_PREFIX + "exempt"] = kind
+                return
         namespace = await self._namespaces.get(None, a.namespace or "")
         if namespace is None:
             raise errors.internal_error(f"failed to lookup namespace {go_quote(a.namespace or '')}")
-        wanted, problems = policy.of_labels(namespace["metadata"].get("labels") or {})
+        wanted, problems = policy.of_labels(namespace["metadata"].get("labels") or {}, self._settings.defaults)
         standards = (wanted.enforce, wanted.audit, wanted.warn) if a.plural == "pods" else (wanted.audit, wanted.warn)
         if not problems and all(standard.level == "privileged" for standard in standards):
             if a.plural == "pods":
@@ -68,6 +76,9 @@ class Plugin:
                 target = target.get(key) or {}
             if not target:
                 return
+        if self._settings.exempts_class(target.get("spec") or {}):
+            a.annotations[_PREFIX + "exempt"] = "runtimeClass"
+            return
         if problems:
             a.annotations[_PREFIX + "error"] = f"Failed to parse policy: {aggregate(list(map(str, problems)))}"
         self._judge(a, wanted, target.get("metadata") or {}, target.get("spec") or {}, enforce=a.plural == "pods")
@@ -95,22 +106,43 @@ class Plugin:
     async def _namespace(self, a: Attributes) -> None:
         assert a.obj is not None
         name = a.obj["metadata"].get("name") or ""
-        new, problems = policy.of_labels(a.obj["metadata"].get("labels") or {})
+        labels, defaults = a.obj["metadata"].get("labels") or {}, self._settings.defaults
+        new, problems = policy.of_labels(labels, defaults)
+        exempt = name in self._settings.namespaces
         if a.operation == "CREATE":
             if problems:
                 raise errors.invalid("", "Namespace", name, problems)
+            if exempt:
+                a.warnings.extend(self._ignored(name, new, labels))
             return
-        old, old_problems = policy.of_labels((a.old or {}).get("metadata", {}).get("labels") or {})
+        old, old_problems = policy.of_labels((a.old or {}).get("metadata", {}).get("labels") or {}, defaults)
         if problems and problems != old_problems:
             raise errors.invalid("", "Namespace", name, problems)
         enforce, before = new.enforce, old.enforce
         relaxed = enforce.minor == before.minor and LEVELS.index(enforce.level) <= LEVELS.index(before.level)
         if enforce != before and enforce.level != "privileged" and not relaxed:
-            a.warnings.extend(await self._existing(name, enforce))
+            a.warnings.extend(self._ignored(name, new, labels) if exempt else await self._existing(name, enforce))
+
+    def _ignored(self, namespace: str, wanted: Policy, labels: Mapping[str, str]) -> list[str]:
+        """What is said of the labels of an exempt namespace."""
+        standards = {"enforce": wanted.enforce, "audit": wanted.audit, "warn": wanted.warn}
+        if wanted == self._settings.defaults or all(s.level == "privileged" for s in standards.values()):
+            return []
+        said = [
+            f"{mode}={standard}"
+            for mode, standard in standards.items()
+            if standard.level != "privileged" and (_PREFIX + mode in labels or f"{_PREFIX}{mode}-version" in labels)
+        ]
+        text = f"is exempt from Pod Security, and the policy ({', '.join(said)}) will be ignored"
+        return [f"namespace {go_quote(namespace)} {text}"]
 
     async def _existing(self, namespace: str, enforce: Standard) -> list[str]:
         """Warnings of the pods that run already and would not be let in any more."""
-        pods = await self._reader.list("", "pods", namespace)
+        pods = [
+            pod
+            for pod in await self._reader.list("", "pods", namespace)
+            if not self._settings.exempts_class(pod.get("spec") or {})
+        ]
         violations: dict[str, list[str]] = {}
         for pod in pods[:_MAX_PODS]:
             found = checks.evaluate(enforce, pod["metadata"], pod.get("spec") or {})

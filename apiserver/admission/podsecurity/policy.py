@@ -36,48 +36,55 @@ class Policy:
 PRIVILEGED = Policy()  # what a namespace without labels asks for: nothing
 
 
-def of_labels(labels: Mapping[str, str]) -> tuple[Policy, list[FieldError]]:
-    """The policy, and what is wrong with the labels. An unreadable level counts as restricted, a version as latest."""
+def of_labels(labels: Mapping[str, str], defaults: Policy = PRIVILEGED) -> tuple[Policy, list[FieldError]]:
+    """The policy, and what is wrong with the labels. defaults: for what they do not say.
+
+    An unreadable level is restricted where it is enforced, and privileged otherwise; an unreadable version is the latest.
+    """
     if not any(label.startswith(PREFIX) for label in labels):
-        return PRIVILEGED, []
+        return defaults, []
     errors: list[FieldError] = []
     modes: dict[str, Standard] = {}
     sound = set()
     for mode in ("enforce", "audit", "warn"):
-        standard = Standard()
-        level = labels.get(PREFIX + mode)
-        if level is not None:
+        standard: Standard = getattr(defaults, mode)
+        stated = labels.get(PREFIX + mode)
+        if stated is not None:
             before = len(errors)
-            standard = replace(standard, level=_level(level, PREFIX + mode, errors))
+            standard = replace(standard, level=level(stated, f"metadata.labels[{PREFIX}{mode}]", errors))
             if len(errors) == before:
                 sound.add(mode)
+            elif mode != "enforce":
+                standard = replace(standard, level="privileged")
         version = labels.get(f"{PREFIX}{mode}-version")
         if version is not None:
-            standard = replace(standard, minor=_minor(version, f"{PREFIX}{mode}-version", errors))
+            standard = replace(standard, minor=minor(version, f"metadata.labels[{PREFIX}{mode}-version]", errors))
         modes[mode] = standard
     # What is enforced is also warned of, so that controllers' authors learn of it.
     if "enforce" in sound:
         enforce, warn = modes["enforce"], modes["warn"]
         if PREFIX + "warn" not in labels and LEVELS.index(enforce.level) > LEVELS.index(warn.level):
             warn = replace(warn, level=enforce.level)
-        if PREFIX + "warn-version" not in labels:
-            warn = replace(warn, minor=enforce.minor)
+            if PREFIX + "warn-version" not in labels:
+                warn = replace(warn, minor=enforce.minor)
         modes["warn"] = warn
     return Policy(modes["enforce"], modes["audit"], modes["warn"]), errors
 
 
-def _level(value: str, label: str, errors: list[FieldError]) -> str:
+def level(value: str, path: str, errors: list[FieldError]) -> str:
+    """A level by name; an unreadable one is restricted, and told of."""
     if value in LEVELS:
         return value
-    errors.append(field.invalid(f"metadata.labels[{label}]", value, f"must be one of {', '.join(LEVELS)}"))
+    errors.append(field.invalid(path, value, f"must be one of {', '.join(LEVELS)}"))
     return "restricted"
 
 
-def _minor(value: str, label: str, errors: list[FieldError]) -> int:
+def minor(value: str, path: str, errors: list[FieldError]) -> int:
+    """A version's minor part; an unreadable one is the latest, and told of."""
     if value == "latest":
         return LATEST
     match = _VERSION.fullmatch(value)
     if match and len(value) < 20:
         return int(match[1])
-    errors.append(field.invalid(f"metadata.labels[{label}]", value, 'must be "latest" or "v1.x"'))
+    errors.append(field.invalid(path, value, 'must be "latest" or "v1.x"'))
     return LATEST

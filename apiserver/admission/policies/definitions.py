@@ -264,11 +264,18 @@ class Definitions(Generic[P]):
             except Misconfigured as error:
                 found.append(Problem(policy, "", f"failed to configure policy: {error}"))
                 continue
-            for binding in bindings if version is not None else ():
+            if version is None:
+                continue
+            try:
+                _param_kind(a, policy.raw["spec"])
+            except Misconfigured as error:
+                found.append(Problem(policy, "", f"failed to configure policy: {error}"))
+                continue
+            for binding in bindings:
                 try:
                     if binding.match is None or binding.match.find(a, labels) is not None:
                         for param in await params_of(a, self._env, policy.raw["spec"], binding.spec):
-                            found.append(Invocation(policy, parts, binding, version or "", param))
+                            found.append(Invocation(policy, parts, binding, version, param))
                 except Misconfigured as error:
                     found.append(Problem(policy, binding.name, f"failed to configure binding: {error}"))
         return found
@@ -326,16 +333,10 @@ async def evaluation(
 
 async def params_of(a: Attributes, env: Env, spec: Obj, binding: Obj) -> list[Obj | None]:
     """The parameters of a policy and a binding: [None] where there are none to be had. Misconfigured."""
-    wanted, ref = spec.get("paramKind"), binding.get("paramRef")
-    if wanted is None:
+    kind, ref = _param_kind(a, spec), binding.get("paramRef")
+    if kind is None or ref is None:
         return [None]
-    group, version = split_api_version(wanted.get("apiVersion") or "")
-    if ref is None:
-        return [None]
-    kind: Kind | None = a.services["resource-of-kind"](group, wanted.get("kind") or "")
-    if kind is None or version not in kind.versions:
-        shown = f"&ParamKind{{APIVersion:{wanted.get('apiVersion')},Kind:{wanted.get('kind')},}}"
-        raise Misconfigured(f"paramKind kind `{shown}` not known")
+    version = split_api_version(spec["paramKind"].get("apiVersion") or "")[1]
     namespace = _params_namespace(a, kind, ref)
     found = await _find_params(env, kind, namespace, ref)
     if not found and ref.get("parameterNotFoundAction") == "Deny":
@@ -347,14 +348,28 @@ async def params_of(a: Attributes, env: Env, spec: Obj, binding: Obj) -> list[Ob
     return await running(kind, converted)
 
 
+def _param_kind(a: Attributes, spec: Obj) -> Kind | None:
+    """The kind of a policy's parameters, if it has any. Misconfigured when nothing of that kind is served."""
+    wanted = spec.get("paramKind")
+    if wanted is None:
+        return None
+    group, version = split_api_version(wanted.get("apiVersion") or "")
+    kind: Kind | None = a.services["resource-of-kind"](group, wanted.get("kind") or "")
+    if kind is None or version not in kind.versions:
+        shown = f"{group}/{version}, Kind={wanted.get('kind')}"
+        raise Misconfigured(f"failed to find resource referenced by paramKind: '{shown}'")
+    return kind
+
+
 def _params_namespace(a: Attributes, kind: Kind, ref: Obj) -> str | None:
     given: str | None = ref.get("namespace") or None
     if not kind.namespaced:
         if given:
             raise Misconfigured("paramRef.namespace must not be provided for a cluster-scoped `paramKind`")
         return None
-    if given or a.namespace:
-        return given or a.namespace
+    own = a.name if (a.group, a.plural) == ("", "namespaces") else a.namespace
+    if given or own:
+        return given or own
     raise Misconfigured("cannot use namespaced paramRef in policy binding that matches cluster-scoped resources")
 
 

@@ -20,6 +20,7 @@ from apimachinery import clock as clocks
 from apimachinery.clock import Clock
 from apiserver import outbound
 from apiserver.admission.webhooks import answers
+from apiserver.admission.webhooks.identities import Identities, Identity
 from apiserver.registry.kind import Obj, Reader
 
 log = logging.getLogger(__name__)
@@ -45,11 +46,13 @@ class Target:
 class Caller:
     """Connections to webhooks, kept open between calls. Close it."""
 
-    def __init__(self, reader: Reader, clock: Clock) -> None:
+    def __init__(self, reader: Reader, clock: Clock, identities: Identities | None = None) -> None:
+        """identities: as whom webhooks are called; None: as nobody."""
+        self._identities = identities
         self._reader = reader
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
-        self._contexts: OrderedDict[str, ssl.SSLContext] = OrderedDict()
+        self._contexts: OrderedDict[tuple[str, str], ssl.SSLContext] = OrderedDict()
 
     async def close(self) -> None:
         if self._session is not None:
@@ -59,13 +62,16 @@ class Caller:
     async def post(self, config: Obj, review: Obj, timeout: int) -> Any:
         """The decoded answer to a review. config: WebhookClientConfig. timeout: seconds. Raises CallFailed."""
         target = await self._target(config, timeout)
-        context = self._context(config.get("caBundle") or "")
+        identity = self._identities.of(target.host) if self._identities is not None else None
+        context = self._context(config.get("caBundle") or "", identity)
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=30)
             self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
         try:
             async with clocks.timeout(self._clock, timeout):
-                status, body, media_type = await self._exchange(self._session, target, context, orjson.dumps(review))
+                status, body, media_type = await self._exchange(
+                    self._session, target, context, orjson.dumps(review), identity
+                )
         except TimeoutError:
             raise CallFailed(f'failed to call webhook: Post "{target.shown}": context deadline exceeded') from None
         except (aiohttp.ClientError, OSError) as error:
@@ -75,9 +81,16 @@ class Caller:
         return _decoded(status, body, media_type, review["apiVersion"])
 
     async def _exchange(
-        self, session: aiohttp.ClientSession, target: Target, context: ssl.SSLContext, body: bytes
+        self,
+        session: aiohttp.ClientSession,
+        target: Target,
+        context: ssl.SSLContext,
+        body: bytes,
+        identity: Identity | None,
     ) -> tuple[int, bytes, str]:
         headers = {"Content-Type": "application/json", "Accept": "application/json, */*", "Host": target.host}
+        if identity is not None:
+            headers |= await identity.headers()
         async with session.post(
             target.url,
             data=body,
@@ -96,14 +109,17 @@ class Caller:
                 pieces.append(answer)
             return response.status, b"".join(pieces), response.headers.get("Content-Type", "")
 
-    def _context(self, bundle: str) -> ssl.SSLContext:
-        context = self._contexts.get(bundle)
+    def _context(self, bundle: str, identity: Identity | None) -> ssl.SSLContext:
+        key = (bundle, identity.name if identity is not None else "")
+        context = self._contexts.get(key)
         if context is None:
             try:
                 context = outbound.client_context(bundle)
+                if identity is not None:
+                    identity.equip(context)
             except ValueError as error:
                 raise CallFailed(f"could not get REST client: {error}") from error
-            self._contexts[bundle] = context
+            self._contexts[key] = context
             if len(self._contexts) > _CONTEXTS:
                 self._contexts.popitem(last=False)
         return context

@@ -17,7 +17,7 @@ from apimachinery.errors import ApiError
 from apimachinery.field import go_quote
 from apiserver.admission.base import Attributes, Env, Operation
 from apiserver.admission.versions import decoded, in_version, stored_version
-from apiserver.admission.webhooks import review
+from apiserver.admission.webhooks import identities, review
 from apiserver.admission.webhooks.caller import Caller, CallFailed
 from apiserver.admission.webhooks.hooks import Hooks, Invocation
 from apiserver.admission.webhooks.validating import call, failed
@@ -44,7 +44,7 @@ class _Rounds:
 class Plugin:
     def __init__(self, env: Env) -> None:
         self._hooks = Hooks(env, "mutatingwebhookconfigurations")
-        self._caller = Caller(env.reader, env.clock)
+        self._caller = Caller(env.reader, env.clock, identities.load(env.configuration))
 
     def handles(self, operation: Operation, group: str, plural: str, subresource: str) -> bool:
         return self._hooks.handles(operation, group, plural, subresource)

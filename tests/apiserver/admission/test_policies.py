@@ -296,8 +296,8 @@ async def test_an_unknown_kind_of_parameters(policies: Policies) -> None:
         validations=[{"expression": "true"}],
     )
     assert (
-        "paramKind kind `&ParamKind{APIVersion:example.com/v1,Kind:Limit,}` not known"
-        in (await policies.refusal()).message
+        "denied request: failed to configure policy: failed to find resource referenced by paramKind: "
+        "'example.com/v1, Kind=Limit'" in (await policies.refusal()).message
     )
 
 
