@@ -459,7 +459,7 @@ def _type_of(kind: Kind, version_name: str) -> TypeInfo:
 
 def _managers_of(scope: Scope) -> FieldManager:
     if scope.sub == "scale":
-        return managers.of_scale()
+        return managers.of_scale(custom=scope.custom)
     return managers.of_kind(scope.kind, scope.version, scope.sub, type_of=_type_of, custom=scope.custom)
 
 

@@ -326,7 +326,10 @@ class CustomType(TypeInfo):
         except DecodeError as error:
             raise DecodeError(str(error)) from None
         unknown.extend("metadata." + problem.partition('"')[2][:-1] for problem in problems)
-        return dict(metadata)
+        metadata = dict(metadata)
+        if not metadata.get("managedFields", True):
+            del metadata["managedFields"]  # which asks for nothing, where a built-in kind's would ask to clear them
+        return metadata
 
 
 def _kind(value: Any) -> str:

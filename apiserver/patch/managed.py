@@ -361,11 +361,19 @@ class FieldManager:
             else:
                 del managed[name]
         try:
-            obj = self.info.restored(merged) if changed else _without_managed_fields(live)
+            obj = self._restored(merged) if changed else _without_managed_fields(live)
         except DecodeError as error:
-            text = f"failed to convert new object ({self._place(patch)}) to proper version: unable to convert unstructured object"
-            raise TypedError(f"{text} to {draw_gvk(self.api_version, self.kind)}: {error}") from None
+            text = f"failed to convert new object ({self._place(patch)}) to proper version"
+            raise TypedError(f"{text}: {error}") from None
         return obj, managed
+
+    def _restored(self, merged: Obj) -> Obj:
+        try:
+            obj: Obj = self.info.restored(merged)
+        except DecodeError as error:
+            text = f"unable to convert unstructured object to {draw_gvk(self.api_version, self.kind)}"
+            raise DecodeError(f"{text}: {error}") from None
+        return obj
 
     def _place(self, patch: Obj) -> str:
         return f"{_meta(patch, 'namespace')}/{_meta(patch, 'name')}; {draw_gvk(self.api_version, self.kind)}"

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from apimachinery import gvk
-from apiserver.patch.managed import FieldManager
+from apiserver.patch.managed import FieldManager, Managed
 from apiserver.patch.resets import reset_fields
+from apiserver.patch.typed import TypedError
 from apiserver.registry.kind import Kind
 from openapi import schemas
+from openapi.explain import DecodeError
 from openapi.schemas import TypeInfo
 
 SCALE = "autoscaling/v1"
@@ -45,9 +47,23 @@ def of_kind(
     )
 
 
-def of_scale() -> FieldManager:
+class _CustomScale(FieldManager):
+    """Of a custom resource's Scale: the original cannot make one out of what an apply comes to."""
+
+    _UNCONVERTED = f"request to convert CR to an invalid group/version: {SCALE}"
+
+    def _before_first_apply(self, live: dict[str, Any], now: str) -> Managed:
+        where = f"live object (/; {SCALE}, Kind=Scale)"
+        text = f"failed to create manager for existing fields: failed to convert {where} to proper version"
+        raise TypedError(f"{text}: {self._UNCONVERTED}")
+
+    def _restored(self, merged: dict[str, Any]) -> dict[str, Any]:
+        raise DecodeError(self._UNCONVERTED)
+
+
+def of_scale(*, custom: bool = False) -> FieldManager:
     """The field manager of writes to a scale subresource: on the Scale, with managed.to_scale() and from_scale() around it."""
     info = schemas.load().type(f"{SCALE}/Scale")
-    return FieldManager(
+    return (_CustomScale if custom else FieldManager)(
         SCALE, "Scale", types=lambda api_version: info if api_version == SCALE else None, subresource="scale"
     )
