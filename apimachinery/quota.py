@@ -96,10 +96,11 @@ def scope_selectors(resource_quota: Obj) -> Iterator[Obj]:
 
 def matches_scopes(resource_quota: Obj, group: str, plural: str, obj: Obj) -> bool:
     """Whether the object is in all of the quota's scopes."""
-    return all(_in_scope(selector, group, plural, obj) for selector in scope_selectors(resource_quota))
+    return all(in_scope(selector, group, plural, obj) for selector in scope_selectors(resource_quota))
 
 
-def _in_scope(selector: Obj, group: str, plural: str, obj: Obj) -> bool:
+def in_scope(selector: Obj, group: str, plural: str, obj: Obj) -> bool:
+    """Whether the object is in the scope of a selector requirement."""
     name = selector.get("scopeName")
     if (group, plural) == ("", "persistentvolumeclaims") and name == "VolumeAttributesClass":
         return _selects(selector, _attribute_classes(obj))

@@ -90,7 +90,7 @@ class ReviewClient:
         shown = format_duration(int(timeout * 1e9))
         server = credentials.server if credentials.server.count("/") > 2 else credentials.server + "/"
         self._url = f"{server}{'&' if '?' in server else '?'}timeout={shown}"
-        self._head = {"kind": kind, "apiVersion": api_version, "metadata": {}}
+        self._head: Obj = {"kind": kind, "apiVersion": api_version, "metadata": {}}
         name = f"{type_of or api_version}/{kind}"
         self._type = schemas.load().type(name) if schemas.load().has(name) else None
         self._status = status

@@ -27,9 +27,9 @@ _PREFIX = "imagepolicywebhook.image-policy.k8s.io/"
 _CACHE = 1024
 _MOST_KEPT = 10_000  # characters of a reason
 _NS, _MS, _S = 1, 10**6, 10**9
-_TYPES: Types = {
-    "AdmissionConfig": {"imagePolicy": ["#imagePolicyWebhookConfig", "imagePolicyWebhookConfig"]},
-    "imagePolicyWebhookConfig": {
+_TYPES: Types = {  # texts name the outer type wherever the mistake is
+    "AdmissionConfig": {"imagePolicy": ["#inner.AdmissionConfig", "imagePolicyWebhookConfig"]},
+    "inner.AdmissionConfig": {
         "kubeConfigFile": ["s", "string"],
         "allowTTL": ["i64", "time.Duration"],
         "denyTTL": ["i64", "time.Duration"],

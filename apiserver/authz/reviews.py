@@ -162,7 +162,7 @@ def _label_selector(stated: Mapping[str, Any] | None, problems: list[str]) -> se
     return found if len(kept) == len(requirements) else _ignored("labelSelector", found, problems)
 
 
-Selector = TypeVar("Selector", selectors.FieldSelector, selectors.LabelSelector)
+Selector = TypeVar("Selector", bound=selectors.FieldSelector | selectors.LabelSelector)
 
 
 def _some(selector: Selector) -> Selector | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from apimachinery.clock import ControlledClock
@@ -19,14 +20,17 @@ ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
 class World:
     """A namespace "ns" with the account "default", and the plugins that are on by default plus the named ones."""
 
-    def __init__(self, *also: str, only: bool = False) -> None:
+    def __init__(self, *also: str, only: bool = False, file: Path | None = None) -> None:
+        """file: of --admission-control-config-file."""
         self.objects = MemoryObjects()
         self.clock = ControlledClock()
         self.authz = authz.build(authz.Config(), self.objects, self.clock)
         off = [entry.name for entry in admission.ORDER if entry.default and entry.name not in also] if only else []
         on = [entry.name for entry in admission.ORDER if not entry.default and entry.name in also]
         self.chain: Chain = admission.build(
-            admission.Config(enable_admission_plugins=on, disable_admission_plugins=off),
+            admission.Config(
+                enable_admission_plugins=on, disable_admission_plugins=off, admission_control_config_file=file
+            ),
             reader=self.objects,
             writer=self.objects,
             authorizer=self.authz,
