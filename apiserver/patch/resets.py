@@ -24,6 +24,7 @@ _EXCEPTIONS: Mapping[tuple[str, str], Sequence[str]] = {
     ("certificatesigningrequests.certificates.k8s.io", "approval"): ("spec", "status.certificate"),
     ("validatingadmissionpolicies.admissionregistration.k8s.io", "status"): ("metadata", "spec"),
     ("volumeattachments.storage.k8s.io", "status"): ("metadata", "spec"),
+    ("servicecidrs.networking.k8s.io", "status"): ("metadata", "spec"),
     ("resourceclaims.resource.k8s.io", "status"): ("metadata", "spec"),
     ("flowschemas.flowcontrol.apiserver.k8s.io", "status"): ("metadata", "spec"),
     ("prioritylevelconfigurations.flowcontrol.apiserver.k8s.io", "status"): ("metadata", "spec"),

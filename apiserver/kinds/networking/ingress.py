@@ -19,6 +19,7 @@ class Ingress(Kind):
     group = "networking.k8s.io"
     kind = "Ingress"
     plural = "ingresses"
+    revalidates_metadata = 1
     short_names = ("ing",)
     subresources = (STATUS,)
     has_generation = True

@@ -19,6 +19,7 @@ class IngressClass(Kind):
     group = "networking.k8s.io"
     kind = "IngressClass"
     plural = "ingressclasses"
+    revalidates_metadata = 1
     namespaced = False
     has_generation = True
     columns = (

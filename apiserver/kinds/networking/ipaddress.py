@@ -19,6 +19,7 @@ class IPAddress(Kind):
     group = "networking.k8s.io"
     kind = "IPAddress"
     plural = "ipaddresses"
+    revalidates_metadata = 1
     namespaced = False
     generates_names = False
     short_names = ("ip",)

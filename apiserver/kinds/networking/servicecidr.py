@@ -7,7 +7,7 @@ from typing import Any
 from apimachinery import field
 from apimachinery.clock import Clock
 from apimachinery.field import FieldError
-from apiserver.kinds import cells
+from apiserver.kinds import cells, strategy
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
 from apiserver.validation import ips, meta
 
@@ -25,6 +25,10 @@ class ServiceCIDR(Kind):
     def cells(self, obj: Obj, clock: Clock) -> list[Any]:
         cidrs = (obj.get("spec") or {}).get("cidrs") or ()
         return [obj["metadata"]["name"], ",".join(cidrs), cells.age(obj, clock)]
+
+    def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        if ctx.subresource == "status":
+            strategy.keep_metadata(obj, old)
 
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
         return _validate(_cidrs(obj))

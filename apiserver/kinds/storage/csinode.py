@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from apimachinery import field
@@ -44,11 +45,11 @@ class CSINode(Kind):
         seen: set[str] = set()
         for position, driver in enumerate((obj.get("spec") or {}).get("drivers") or ()):
             path, name = f"spec.drivers[{position}]", driver.get("name") or ""
-            errors += rules.driver_name(name, path + ".name")
-            errors += _driver(driver, path)
+            errors += rules.driver_name(name, path + ".name") + _driver(driver, path)
             if name in seen:
                 errors.append(field.duplicate(path + ".name", name))
             seen.add(name)
+            errors += _topology_keys(driver.get("topologyKeys") or (), path)
         return errors
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
@@ -81,8 +82,13 @@ def _driver(driver: Obj, path: str) -> list[FieldError]:
     count = (driver.get("allocatable") or {}).get("count")
     if count is not None and count < 0:
         errors.append(field.invalid(path + ".allocatable.count", count, meta.NOT_NEGATIVE))
+    return errors
+
+
+def _topology_keys(keys: Sequence[str], path: str) -> list[FieldError]:
+    errors: list[FieldError] = []
     seen: set[str] = set()
-    for key in driver.get("topologyKeys") or ():
+    for key in keys:
         if not key:
             errors.append(field.required(path))
         if key in seen:

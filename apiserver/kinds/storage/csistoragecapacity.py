@@ -20,6 +20,7 @@ class CSIStorageCapacity(Kind):
     kind = "CSIStorageCapacity"
     plural = "csistoragecapacities"
     unconditional_update = False
+    revalidates_metadata = 1
 
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
         errors = labels.validate_label_selector(obj.get("nodeTopology"), "nodeTopology")

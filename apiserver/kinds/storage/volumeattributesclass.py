@@ -16,6 +16,7 @@ class VolumeAttributesClass(Kind):
     group = "storage.k8s.io"
     kind = "VolumeAttributesClass"
     plural = "volumeattributesclasses"
+    revalidates_metadata = 1
     returns_deleted = True
     namespaced = False
     short_names = ("vac",)
