@@ -16,6 +16,7 @@ import orjson
 from aiohttp.web_request import BaseRequest
 
 from apimachinery import errors
+from apimachinery import field as field_errors
 from apimachinery.clock import Clock
 from apiserver.columns import ColumnDefinitions
 from apiserver.filters.base import Filter, Proceed, Request
@@ -166,6 +167,8 @@ class App:
         found = methods.get(request.method)
         if found is None:
             raise method_not_allowed()
+        if info.odd_name:
+            raise _odd_name(info.name)
         scope, endpoint = found
         if routes.warning:
             request.warnings.append(routes.warning)
@@ -234,6 +237,12 @@ def group_version(request: Request) -> tuple[str, str]:
         return (info.group, info.version)
     parts = request.raw_path.split("/", 4)
     return (parts[2], parts[3]) if len(parts) > 3 and parts[1] == "apis" else ("", "")
+
+
+def _odd_name(name: str) -> errors.ApiError:
+    """400: a name that would leave its place in the store."""
+    problem = "may not contain '%'" if "%" in name else f"may not be '{name}'"
+    return errors.bad_request(f"Name parameter invalid: {field_errors.go_quote(name)}: {problem}")
 
 
 class _Stage:

@@ -99,7 +99,8 @@ class Kubelets:
             for address in addresses:
                 if address.get("type") == wanted:
                     return str(address["address"])
-        raise errors.internal_error("no preferred addresses found; known addresses: []")
+        known = " ".join(f"{{{address.get('type', '')} {address.get('address', '')}}}" for address in addresses)
+        raise errors.ApiError(500, "", f"no preferred addresses found; known addresses: [{known}]")
 
 
 def _port(node: Obj) -> int:

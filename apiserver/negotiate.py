@@ -96,7 +96,7 @@ def parse_accept(header: str) -> tuple[Clause, ...]:
                 except ValueError:
                     quality = 1.0
             else:
-                params.append((name.strip(), value.strip().strip('"')))
+                params.append((name.strip(), value.strip()))
         clauses.append(Clause(main.strip(), sub.strip(), quality, tuple(params)))
     clauses.sort(key=lambda clause: -clause.quality)
     return tuple(clauses)
@@ -132,9 +132,11 @@ def check_route(request: Request, produced: tuple[str, ...] = MEDIA_TYPES) -> No
         raise ApiError(406, "NotAcceptable", text, details={})
 
 
-def _choose(header: str, transforms: bool, custom: bool) -> Output | None:
+def _choose(header: str, transforms: bool, custom: bool, tables: bool) -> Output | None:
     for clause, accepted in _matches(header):
         output = _accept_params(clause, accepted, transforms, custom)
+        if output is not None and output.kind == "Table" and not tables:
+            continue
         if output is not None:
             return output
     return None
@@ -174,20 +176,21 @@ def _streams(params: Mapping[str, str], accepted: str) -> bool:
     return not params.get("sv") and (not stream or (accepted != YAML and stream == "watch"))
 
 
-def _chosen(request: Request, transforms: bool, custom: bool) -> Output | None:
+def _chosen(request: Request, transforms: bool, custom: bool, tables: bool = True) -> Output | None:
     header = request.headers.get("Accept", "")[:_READ_HEADER]
     if not header:
         return DEFAULT
     choose = _choose_cached if len(header) < _CACHED_HEADER else _choose
-    return choose(header, transforms, custom)
+    return choose(header, transforms, custom, tables)
 
 
-def output(request: Request, *, transforms: bool = True, custom: bool = False) -> Output:
+def output(request: Request, *, transforms: bool = True, custom: bool = False, tables: bool = True) -> Output:
     """The form in which the client wants the answer; 406 when it accepts none.
 
     transforms: Tables and metadata are possible. custom: a custom resource, which has no protobuf form of its own.
+    tables: False where there is metadata only.
     """
-    chosen = _chosen(request, transforms, custom)
+    chosen = _chosen(request, transforms, custom, tables)
     if chosen is None:
         raise errors.not_acceptable(MEDIA_TYPES)
     if not chosen.pretty and chosen.media_type == JSON and _wants_pretty(request):
@@ -310,5 +313,5 @@ _Dumper.add_representer(str, _string)
 
 def to_yaml(document: Any) -> bytes:
     """As the original's encoder: keys sorted, no aliases, its choice of quotes."""
-    text: str = yaml.dump(document, Dumper=_Dumper, allow_unicode=True, default_flow_style=False, width=1 << 20)
+    text: str = yaml.dump(document, Dumper=_Dumper, allow_unicode=True, default_flow_style=False, width=80)
     return text.encode()

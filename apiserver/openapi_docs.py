@@ -12,7 +12,6 @@ from typing import Any
 
 import orjson
 
-from apimachinery import errors
 from apiserver import negotiate
 from apiserver.discovery import Discovery
 from apiserver.filters.base import Request
@@ -23,8 +22,6 @@ from openapi.paths import Served, Sub
 from openapi.publish import Document, Publisher
 from serving.reply import Reply
 
-V2_PROTOBUF = ("com.github.proto-openapi.spec.v2.v1.0+protobuf", "com.github.proto-openapi.spec.v2@v1.0+protobuf")
-_V2_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _YEAR = 365 * 24 * 3600
 
 
@@ -50,10 +47,12 @@ class OpenApiDocs:
 
     async def v2(self, request: Request) -> Reply:
         """The whole API in one document: JSON, or protobuf for clients that ask for it."""
-        protobuf = _wants_protobuf(request)
+        protobuf = _protobuf_wanted(request, "v2")
+        if protobuf is None:
+            return Reply(406, b"", "", [("Vary", "Accept")])
         document = await self._make(lambda publisher: publisher.v2_protobuf() if protobuf else publisher.v2())
         assert document is not None
-        return self._reply(request, document, _V2_TYPE if protobuf else "application/json")
+        return self._reply(request, document, _protobuf_type("v2") if protobuf else "application/json")
 
     async def v3(self, request: Request) -> Reply:
         """/openapi/v3: the list of documents."""
@@ -68,20 +67,26 @@ class OpenApiDocs:
 
     async def group(self, request: Request) -> Reply:
         """/openapi/v3/<name>: the document of one group and version."""
-        name = request.raw_path.removeprefix("/openapi/v3/").rstrip("/")
+        name = request.raw_path.removeprefix("/openapi/v3/")
         document = None
         for key, external in self._discovery.external.items():
             if name in external.documents.v3:
                 return await self._pass_on(request, key)
             document = document or external.documents.own.get(name)
+        protobuf = _protobuf_wanted(request, "v3")
         if document is None:
             document = await self._make(lambda publisher: publisher.v3(name))
         if document is None:
             return Reply(404, b"", "")
+        if protobuf is None:
+            return Reply(406, b"", "", [("Vary", "Accept")])
         asked = request.param("hash")
         if asked and asked != document.etag:
-            return Reply(301, b"", headers=[("Location", _address(name, document))])
-        reply = self._reply(request, document, "application/json")
+            kept = [("Etag", f'"{document.etag}"'), ("Vary", "Accept")]
+            return Reply(301, b"", headers=[*kept, ("Location", _address(name, document))])
+        if protobuf:
+            document = await self._make(lambda publisher: publisher.v3_protobuf(name)) or document
+        reply = self._reply(request, document, _protobuf_type("v3") if protobuf else "application/json")
         if asked:
             reply.headers.append(("Cache-Control", "public, immutable"))
             reply.headers.append(("Expires", formatdate(self._now() + _YEAR, usegmt=True)))
@@ -100,7 +105,7 @@ class OpenApiDocs:
         etag = f'"{document.etag}"'
         headers = [("Etag", etag), ("Vary", "Accept")]
         if request.headers.get("If-None-Match") == etag:
-            return Reply(304, b"", headers=headers)
+            return Reply(304, b"", "", headers)
         return Reply(200, document.body, media_type, headers)
 
     def _foreign(self) -> Iterator[dict[str, Any]]:
@@ -152,6 +157,7 @@ def served_of(kind: Kind, version: str) -> Served:
         lists,
         tuple(_sub(kind, version, subresource) for subresource in kind.subresources),
         schema is not None,
+        kind.returns_deleted,
     )
 
 
@@ -165,13 +171,19 @@ def _sub(kind: Kind, version: str, sub: Subresource) -> Sub:
     return Sub(sub.name, tuple(sub.verbs), (group, sub_version, sub.kind), schemas.load().kinds.get(name, ""), connect)
 
 
-def _wants_protobuf(request: Request) -> bool:
+def _protobuf_type(version: str) -> str:
+    return f"application/com.github.proto-openapi.spec.{version}.v1.0+protobuf"
+
+
+def _protobuf_wanted(request: Request, version: str) -> bool | None:
+    """Whether the client wants protobuf rather than JSON; None when it accepts neither."""
     header = request.headers.get("Accept")
     if not header:
         return False
+    names = (_protobuf_type(version), _protobuf_type(version).replace(f"{version}.v1", f"{version}@v1"))
     for clause in negotiate.parse_accept(header):
-        if clause.type == "application" and clause.subtype in V2_PROTOBUF:
+        if f"{clause.type}/{clause.subtype}" in names:
             return True
         if clause.type in ("*", "application") and clause.subtype in ("*", "json"):
             return False
-    raise errors.not_acceptable(["application/json", _V2_TYPE])
+    return None

@@ -24,7 +24,8 @@ class RequestInfo:
     path: decoded path, as authorisation and logs show it. verb: the API's verb for resources ("list",
     "deletecollection", ...), the lower-case method otherwise. parts: decoded segments from the resource on. subpath: for
     connect verbs, the raw (still encoded) rest after the subresource, with its leading slash, or "". watch_prefix: a
-    legacy /watch/ path. bad: no route can match this path (doubled slashes, dot segments, encoded slashes).
+    legacy /watch/ path. bad: no route can match this path (doubled slashes, dot segments, encoded slashes). odd_name: the
+    name is one that no object can have ("..", "a%b").
     field_selector, label_selector: as sent, where the verb has them. long_running: a watch, or a connection that outlives
     the request timeout.
     """
@@ -44,6 +45,7 @@ class RequestInfo:
     watch_prefix: bool = False
     proxy_prefix: bool = False
     bad: bool = False
+    odd_name: bool = False
     field_selector: str = ""
     label_selector: str = ""
     long_running: bool = False
@@ -160,7 +162,11 @@ def _parse(method: str, raw_path: str, query: dict[str, list[str]]) -> RequestIn
         if len(rest) == 3 and raw_path.endswith("/"):
             subpath = "/"
         checked = len(parts)
-    bad = bad or _bad_segment(raw_parts[:checked], parts[:checked], plain)
+    dots = name in (".", "..")
+    at_name = at + 1  # a name of dots has a refusal of its own
+    bad = bad or _bad_segment(
+        raw_parts[:checked], parts[:at_name] + parts[at_name + 1 : checked] if dots else parts[:checked], plain
+    )
     if not name and verb == "get":
         verb = "watch" if parse_bool(query.get("watch")) else "list"
         name = _exact_name(query)
@@ -185,6 +191,7 @@ def _parse(method: str, raw_path: str, query: dict[str, list[str]]) -> RequestIn
         bad=bad,
         field_selector=query["fieldSelector"][0] if selects and "fieldSelector" in query else "",
         label_selector=query["labelSelector"][0] if selects and "labelSelector" in query else "",
+        odd_name=dots or "%" in name,
         long_running=verb in ("watch", "proxy") or subresource in _LONG_RUNNING,
     )
 

@@ -16,18 +16,18 @@ Json = dict[str, Any]
 def encode(document: Json) -> bytes:
     """The document as an openapi.v2.Document."""
     out = [
-        _text(1, document["swagger"]),
-        _message(2, _text(1, document["info"]["title"]) + _text(2, document["info"]["version"])),
-        _message(8, _paths(document["paths"])),
-        _message(9, b"".join(_named(1, name, _schema(schema)) for name, schema in document["definitions"].items())),
+        text(1, document["swagger"]),
+        message(2, text(1, document["info"]["title"]) + text(2, document["info"]["version"])),
+        message(8, _paths(document["paths"])),
+        message(9, b"".join(named(1, name, _schema(schema)) for name, schema in document["definitions"].items())),
     ]
     for requirement in document.get("security", ()):
-        entries = b"".join(_named(1, name, _texts(1, scopes)) for name, scopes in requirement.items())
-        out.append(_message(12, entries))
+        entries = b"".join(named(1, name, texts(1, scopes)) for name, scopes in requirement.items())
+        out.append(message(12, entries))
     definitions = b"".join(
-        _named(1, name, _message(2, _api_key(value))) for name, value in document.get("securityDefinitions", {}).items()
+        named(1, name, message(2, _api_key(value))) for name, value in document.get("securityDefinitions", {}).items()
     )
-    out.append(_message(13, definitions))
+    out.append(message(13, definitions))
     return b"".join(out)
 
 
@@ -43,44 +43,44 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _message(number: int, body: bytes) -> bytes:
+def message(number: int, body: bytes) -> bytes:
     return _varint(number << 3 | 2) + _varint(len(body)) + body
 
 
-def _text(number: int, value: str) -> bytes:
-    return _message(number, value.encode()) if value else b""
+def text(number: int, value: str) -> bytes:
+    return message(number, value.encode()) if value else b""
 
 
-def _texts(number: int, values: list[str]) -> bytes:
-    return b"".join(_message(number, value.encode()) for value in values)
+def texts(number: int, values: list[str]) -> bytes:
+    return b"".join(message(number, value.encode()) for value in values)
 
 
-def _flag(number: int, value: Any) -> bytes:
+def flag(number: int, value: Any) -> bytes:
     return _varint(number << 3) + b"\x01" if value else b""
 
 
-def _integer(number: int, value: int) -> bytes:
+def integer(number: int, value: int) -> bytes:
     return _varint(number << 3) + _varint(value & 0xFFFFFFFFFFFFFFFF) if value else b""
 
 
-def _double(number: int, value: float) -> bytes:
+def double(number: int, value: float) -> bytes:
     import struct
 
     return _varint(number << 3 | 1) + struct.pack("<d", value)
 
 
-def _named(number: int, name: str, value: bytes) -> bytes:
-    return _message(number, _text(1, name) + _message(2, value))
+def named(number: int, name: str, value: bytes) -> bytes:
+    return message(number, text(1, name) + message(2, value))
 
 
-def _any(number: int, value: Any) -> bytes:
+def anything(number: int, value: Any) -> bytes:
     """An Any holds YAML; JSON is YAML."""
-    return _message(number, _text(2, orjson.dumps(value).decode() + "\n"))
+    return message(number, text(2, orjson.dumps(value).decode() + "\n"))
 
 
-def _extensions(number: int, source: Json) -> bytes:
+def extensions(number: int, source: Json) -> bytes:
     return b"".join(
-        _named(number, name, _text(2, orjson.dumps(value).decode() + "\n"))
+        named(number, name, text(2, orjson.dumps(value).decode() + "\n"))
         for name, value in source.items()
         if name.startswith("x-")
     )
@@ -90,78 +90,78 @@ def _extensions(number: int, source: Json) -> bytes:
 
 
 _SCHEMA_FIELDS: dict[str, Callable[[Any], bytes]] = {
-    "$ref": lambda value: _text(1, value),
-    "format": lambda value: _text(2, value),
-    "title": lambda value: _text(3, value),
-    "description": lambda value: _text(4, value),
-    "default": lambda value: _any(5, value),
-    "multipleOf": lambda value: _double(6, value),
-    "maximum": lambda value: _double(7, value),
-    "exclusiveMaximum": lambda value: _flag(8, value),
-    "minimum": lambda value: _double(9, value),
-    "exclusiveMinimum": lambda value: _flag(10, value),
-    "maxLength": lambda value: _integer(11, value),
-    "minLength": lambda value: _integer(12, value),
-    "pattern": lambda value: _text(13, value),
-    "maxItems": lambda value: _integer(14, value),
-    "minItems": lambda value: _integer(15, value),
-    "uniqueItems": lambda value: _flag(16, value),
-    "maxProperties": lambda value: _integer(17, value),
-    "minProperties": lambda value: _integer(18, value),
-    "required": lambda value: _texts(19, value),
-    "enum": lambda value: b"".join(_any(20, item) for item in value),
-    "additionalProperties": lambda value: _message(
+    "$ref": lambda value: text(1, value),
+    "format": lambda value: text(2, value),
+    "title": lambda value: text(3, value),
+    "description": lambda value: text(4, value),
+    "default": lambda value: anything(5, value),
+    "multipleOf": lambda value: double(6, value),
+    "maximum": lambda value: double(7, value),
+    "exclusiveMaximum": lambda value: flag(8, value),
+    "minimum": lambda value: double(9, value),
+    "exclusiveMinimum": lambda value: flag(10, value),
+    "maxLength": lambda value: integer(11, value),
+    "minLength": lambda value: integer(12, value),
+    "pattern": lambda value: text(13, value),
+    "maxItems": lambda value: integer(14, value),
+    "minItems": lambda value: integer(15, value),
+    "uniqueItems": lambda value: flag(16, value),
+    "maxProperties": lambda value: integer(17, value),
+    "minProperties": lambda value: integer(18, value),
+    "required": lambda value: texts(19, value),
+    "enum": lambda value: b"".join(anything(20, item) for item in value),
+    "additionalProperties": lambda value: message(
         21,
-        _message(1, _schema(value)) if isinstance(value, dict) else _varint(2 << 3) + (b"\x01" if value else b"\x00"),
+        message(1, _schema(value)) if isinstance(value, dict) else _varint(2 << 3) + (b"\x01" if value else b"\x00"),
     ),
-    "type": lambda value: _message(22, _texts(1, value if isinstance(value, list) else [value])),
-    "items": lambda value: _message(23, _message(1, _schema(value))),
-    "allOf": lambda value: b"".join(_message(24, _schema(item)) for item in value),
-    "properties": lambda value: _message(25, b"".join(_named(1, name, _schema(item)) for name, item in value.items())),
-    "example": lambda value: _any(30, value),
+    "type": lambda value: message(22, texts(1, value if isinstance(value, list) else [value])),
+    "items": lambda value: message(23, message(1, _schema(value))),
+    "allOf": lambda value: b"".join(message(24, _schema(item)) for item in value),
+    "properties": lambda value: message(25, b"".join(named(1, name, _schema(item)) for name, item in value.items())),
+    "example": lambda value: anything(30, value),
 }
 
 
 def _schema(schema: Json) -> bytes:
     parts = [_SCHEMA_FIELDS[key](value) for key, value in schema.items() if key in _SCHEMA_FIELDS]
-    return b"".join(parts) + _extensions(31, schema)
+    return b"".join(parts) + extensions(31, schema)
 
 
 def _paths(paths: Json) -> bytes:
-    return b"".join(_named(2, path, _item(item)) for path, item in paths.items())
+    return b"".join(named(2, path, _item(item)) for path, item in paths.items())
 
 
 _METHODS = {"get": 2, "put": 3, "post": 4, "delete": 5, "options": 6, "head": 7, "patch": 8}
 
 
 def _item(item: Json) -> bytes:
-    operations = b"".join(_message(number, _operation(item[name])) for name, number in _METHODS.items() if name in item)
-    parameters = b"".join(_message(9, _message(1, _parameter(value))) for value in item.get("parameters", ()))
+    operations = b"".join(message(number, _operation(item[name])) for name, number in _METHODS.items() if name in item)
+    parameters = b"".join(message(9, message(1, _parameter(value))) for value in item.get("parameters", ()))
     return operations + parameters
 
 
 def _operation(operation: Json) -> bytes:
     responses = b"".join(
-        _named(1, code, _message(1, _response(response))) for code, response in operation["responses"].items()
+        named(1, code, message(1, _response(response))) for code, response in operation["responses"].items()
     )
     return b"".join(
         (
-            _texts(1, operation.get("tags", [])),
-            _text(3, operation.get("description", "")),
-            _text(5, operation.get("operationId", "")),
-            _texts(6, operation.get("produces", [])),
-            _texts(7, operation.get("consumes", [])),
-            b"".join(_message(8, _message(1, _parameter(value))) for value in operation.get("parameters", ())),
-            _message(9, responses),
-            _texts(10, operation.get("schemes", [])),
-            _extensions(13, operation),
+            texts(1, operation.get("tags", [])),
+            text(3, operation.get("description", "")),
+            text(5, operation.get("operationId", "")),
+            texts(6, operation.get("produces", [])),
+            texts(7, operation.get("consumes", [])),
+            b"".join(message(8, message(1, _parameter(value))) for value in operation.get("parameters", ())),
+            message(9, responses),
+            texts(10, operation.get("schemes", [])),
+            extensions(13, operation),
         )
     )
 
 
 def _response(response: Json) -> bytes:
-    schema = _message(2, _message(1, _schema(response["schema"]))) if "schema" in response else b""
-    return _text(1, response["description"]) + schema
+    schema = message(2, message(1, _schema(response["schema"]))) if "schema" in response else b""
+    return text(1, response["description"]) + schema
 
 
 def _parameter(parameter: Json) -> bytes:
@@ -169,28 +169,28 @@ def _parameter(parameter: Json) -> bytes:
     if parameter["in"] == "body":
         body = b"".join(
             (
-                _text(1, parameter.get("description", "")),
-                _text(2, parameter["name"]),
-                _text(3, "body"),
-                _flag(4, parameter.get("required")),
-                _message(5, _schema(parameter["schema"])),
+                text(1, parameter.get("description", "")),
+                text(2, parameter["name"]),
+                text(3, "body"),
+                flag(4, parameter.get("required")),
+                message(5, _schema(parameter["schema"])),
             )
         )
-        return _message(1, body)
+        return message(1, body)
     start = b"".join(
         (
-            _flag(1, parameter.get("required")),
-            _text(2, parameter["in"]),
-            _text(3, parameter.get("description", "")),
-            _text(4, parameter["name"]),
+            flag(1, parameter.get("required")),
+            text(2, parameter["in"]),
+            text(3, parameter.get("description", "")),
+            text(4, parameter["name"]),
         )
     )
     if parameter["in"] == "query":
-        value = start + _text(6, parameter.get("type", "")) + _flag(20, parameter.get("uniqueItems"))
-        return _message(2, _message(3, value))
-    value = start + _text(5, parameter.get("type", "")) + _flag(19, parameter.get("uniqueItems"))
-    return _message(2, _message(4, value))
+        value = start + text(6, parameter.get("type", "")) + flag(20, parameter.get("uniqueItems"))
+        return message(2, message(3, value))
+    value = start + text(5, parameter.get("type", "")) + flag(19, parameter.get("uniqueItems"))
+    return message(2, message(4, value))
 
 
 def _api_key(value: Json) -> bytes:
-    return _text(1, value["type"]) + _text(2, value["name"]) + _text(3, value["in"]) + _text(4, value["description"])
+    return text(1, value["type"]) + text(2, value["name"]) + text(3, value["in"]) + text(4, value["description"])

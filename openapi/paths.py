@@ -48,6 +48,7 @@ class Served:
     list_definition: str
     subresources: Sequence[Sub] = ()
     custom: bool = False
+    returns_deleted: bool = False  # a DELETE answers with the object
 
     @property
     def prefix(self) -> str:
@@ -79,6 +80,9 @@ def items(served: Served) -> dict[str, Json]:
     _put(out, item, make.item(inside), make.path_parameters(item=True))
     for sub in served.subresources:
         _put(out, f"{item}/{sub.name}", make.subresource(inside, sub), make.path_parameters(item=True))
+        if sub.connect and sub.name == "proxy":
+            place = [*make.path_parameters(item=True)[:-1], make.path("path", "path to the resource")]  # no "pretty"
+            _put(out, f"{item}/proxy/{{path}}", make.subresource(inside, sub, "WithPath"), place)
     if "watch" in served.verbs:
         _watches(out, served, make, inside, scope)
     return out
@@ -98,9 +102,9 @@ def _watches(out: dict[str, Json], served: Served, make: _Maker, inside: str, sc
         out[f"{base}/{served.plural}"] = {"get": operation, "parameters": lists}
     collection = f"{base}{scope}/{served.plural}"
     watched = make.watch(f"watch{inside}{served.kind}List", "watchlist")
-    out[collection] = {"get": watched, "parameters": lists + place[:-1]}
+    out[collection] = {"get": watched, "parameters": _sorted(*lists, *place[:-1])}
     single = make.watch(f"watch{inside}{served.kind}", "watch")
-    out[collection + "/{name}"] = {"get": single, "parameters": lists + make.path_parameters(item=True)[:-1]}
+    out[collection + "/{name}"] = {"get": single, "parameters": _sorted(*lists, *make.path_parameters(item=True)[:-1])}
 
 
 def _query(name: str, description: str, kind: str = "string") -> Json:
@@ -130,9 +134,14 @@ _LIST = [
     _query("resourceVersion", "Which versions may be served."),
     _query("resourceVersionMatch", "How resourceVersion is applied to a list."),
     _query("sendInitialEvents", "Begin a watch with the objects that exist.", "boolean"),
+    _query("shardSelector", "Only objects whose hashes fall into these ranges; behind a feature gate that is off."),
     _query("timeoutSeconds", "How long a list or watch may take.", "integer"),
     _query("watch", "Watch for changes instead of listing.", "boolean"),
 ]
+
+
+def _sorted(*parameters: Json) -> list[Json]:
+    return sorted(parameters, key=lambda parameter: str(parameter["name"]))
 
 
 class _Maker:
@@ -151,13 +160,13 @@ class _Maker:
     def path_parameters(self, *, item: bool) -> list[Json]:
         served, out = self.served, []
         if item:
-            out.append(self._path("name", f"name of the {served.kind}"))
+            out.append(self.path("name", f"name of the {served.kind}"))
         if served.namespaced:
-            out.append(self._path("namespace", "object name and auth scope, such as for teams and projects"))
+            out.append(self.path("namespace", "object name and auth scope, such as for teams and projects"))
         return [*out, PRETTY]
 
     @staticmethod
-    def _path(name: str, description: str) -> Json:
+    def path(name: str, description: str) -> Json:
         return {
             "uniqueItems": True,
             "type": "string",
@@ -169,7 +178,7 @@ class _Maker:
 
     @staticmethod
     def list_parameters() -> list[Json]:
-        return [*_LIST, PRETTY]
+        return _sorted(*_LIST, PRETTY)
 
     @staticmethod
     def _body(definition: str, *, required: bool = True) -> Json:
@@ -231,7 +240,10 @@ class _Maker:
                 "deletecollection",
                 f"delete collection of {served.kind}",
                 f"{META}.Status",
-                parameters=[self._body(f"{META}.DeleteOptions", required=False), *_DELETE, *_LIST[:-2], _LIST[-2]],
+                parameters=[
+                    self._body(f"{META}.DeleteOptions", required=False),
+                    *_sorted(*_DELETE, *_LIST[1:-1]),
+                ],
             )
         return out
 
@@ -254,7 +266,7 @@ class _Maker:
                 f"delete{inside}{served.kind}",
                 "delete",
                 f"delete a {served.kind}",
-                f"{META}.Status",
+                served.definition if served.returns_deleted else f"{META}.Status",
                 codes=("200", "202"),
                 parameters=[self._body(f"{META}.DeleteOptions", required=False), *_DELETE],
             )
@@ -287,7 +299,14 @@ class _Maker:
             out["patch"]["consumes"] = self.patches
         return out
 
-    def subresource(self, inside: str, sub: Sub) -> Json:
+    def _connect(self, method: str, name: str, what: str, extra: Json) -> Json:
+        text = f"connect {method.upper()} requests to {what}"
+        out = self.operation(f"connect{method.title()}{name}", "connect", text, "", **extra)
+        out["produces"] = ["*/*"]
+        out["responses"]["200"]["schema"] = {"type": "string"}
+        return out
+
+    def subresource(self, inside: str, sub: Sub, suffix: str = "") -> Json:
         served = self.served
         title = sub.name[:1].upper() + sub.name[1:]
         name, what = f"{inside}{served.kind}{title}", f"{sub.name} of the specified {served.kind}"
@@ -297,16 +316,10 @@ class _Maker:
             extra["gvk"] = {"group": group, "kind": kind, "version": version}
         if sub.connect:
             methods = {"get": "get", "create": "post", "update": "put", "delete": "delete", "patch": "patch"}
+            wanted = [method for verb, method in methods.items() if verb in sub.verbs]
+            wanted += ["head", "options"] if sub.name == "proxy" else []
             return {
-                method: self.operation(
-                    f"connect{method.title()}{name}",
-                    "connect",
-                    f"connect {method.upper()} requests to {what}",
-                    "",
-                    **extra,
-                )
-                for verb, method in methods.items()
-                if verb in sub.verbs
+                method: self._connect(method, name + suffix, f"{sub.name} of {served.kind}", extra) for method in wanted
             }
         definition = sub.definition or served.definition
         out = self._verbs(name, sub.verbs, what, definition, **extra)

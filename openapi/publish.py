@@ -16,13 +16,13 @@ from typing import Any
 
 import orjson
 
-from openapi import merge, paths
+from openapi import merge, paths, rootpaths
 from openapi.paths import META, Served
 from openapi.schemas import DATA
 
 Json = dict[str, Any]
 
-INFO = {"title": "Kubernetes", "version": "v1.36.2"}
+INFO = {"title": "Kubernetes", "version": "1.36"}
 _SECURITY = {
     "BearerToken": {
         "description": "Bearer Token authentication",
@@ -31,7 +31,7 @@ _SECURITY = {
         "in": "header",
     }
 }
-_ALWAYS = (f"{META}.DeleteOptions", f"{META}.Status", f"{META}.WatchEvent", f"{META}.Patch", f"{META}.APIResourceList")
+_KINDS = "x-kubernetes-group-version-kind"
 _QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 _INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 # Definitions that write themselves: a field of such a type has no default.
@@ -57,7 +57,27 @@ class Document:
 def definitions() -> Mapping[str, Json]:
     """The built-in definitions with their descriptions, as v2 publishes them."""
     loaded: Mapping[str, Json] = orjson.loads((DATA / "documents.json").read_bytes())
+    _add_enums(loaded)
     return loaded
+
+
+_ELEMENTS = {"[]": "items", "{}": "additionalProperties"}
+
+
+def _add_enums(loaded: Mapping[str, Json]) -> None:
+    """Write the values that fields may have into them. enums.json: definition -> field -> values; "f[]" and "f{}" are elements."""
+    enums: Mapping[str, Mapping[str, list[str]]] = orjson.loads((DATA.parent / "enums.json").read_bytes())
+    for name, fields in enums.items():
+        properties = loaded.get(name, {}).get("properties", {})
+        for field, values in fields.items():
+            schema = properties.get(field.rstrip("[]{}"))
+            if schema is not None and field[-2:] in _ELEMENTS:
+                schema = schema.get(_ELEMENTS[field[-2:]])
+            if schema is not None:
+                schema["enum"] = values
+    for schema in loaded.values():  # what the packaged definitions add to the original's
+        for field in ("apiVersion", "kind"):
+            schema.get("properties", {}).get(field, {}).pop("enum", None)
 
 
 @cache
@@ -88,6 +108,7 @@ class Publisher:
         self._custom: dict[str, Json] = {}
         self._foreign: tuple[Json, ...] = ()
         self._v3: dict[str, Document] = {}
+        self._v3_proto: dict[str, Document] = {}
         self._v2: Document | None = None
         self._v2_proto: Document | None = None
 
@@ -102,7 +123,8 @@ class Publisher:
             if known != now.get(key) or any(
                 self._custom.get(one.definition) != custom.get(one.definition) for one in now[key]
             ):
-                self._v3.pop(document_name(*key), None)
+                for made in (self._v3, self._v3_proto):
+                    made.pop(document_name(*key), None)
                 self._v2 = self._v2_proto = None
         self._served, self._custom = now, dict(custom)
 
@@ -117,7 +139,12 @@ class Publisher:
 
     def names(self) -> list[str]:
         """The documents of v3: "api/v1", "apis/apps/v1"."""
-        return sorted(document_name(*key) for key in self._served)
+        return sorted({*(document_name(*key) for key in self._served), *self._roots()})
+
+    def _roots(self) -> dict[str, Json]:
+        """The documents of paths that belong to no group version."""
+        built_in = {key[0] for key, served in self._served.items() if not all(one.custom for one in served)}
+        return rootpaths.documents(sorted(built_in))
 
     def index(self) -> Json:
         """The root of v3: each document and its address, which names its hash."""
@@ -133,32 +160,52 @@ class Publisher:
         made = self._v3.get(name)
         if made is None:
             key = next((key for key in self._served if document_name(*key) == name), None)
-            if key is None:
+            if key is not None:
+                content = self._make_v3(_items(self._served[key]), key)
+            elif (root := self._roots().get(name)) is not None:
+                content = self._make_v3({f"/{name}/": root}, ("", "v1"))
+            else:
                 return None
-            made = self._v3[name] = _document(self._make_v3(self._served[key]))
+            made = self._v3[name] = _document(content)
         return made
 
-    def _make_v3(self, served: tuple[Served, ...]) -> Json:
-        items: dict[str, Json] = {}
-        for one in served:
-            items.update(paths.items(one))
-        wanted = _references(items)
-        schemas = {name: self._schema_v3(name) for name in self._closure(wanted)}
+    def v3_protobuf(self, name: str) -> Document | None:
+        """One document of v3 in gnostic's protobuf form; its etag is that of the JSON."""
+        made = self._v3_proto.get(name)
+        if made is None:
+            document = self.v3(name)
+            if document is None:
+                return None
+            from openapi import gnostic3
+
+            made = self._v3_proto[name] = Document(gnostic3.encode(orjson.loads(document.body)), document.etag)
+        return made
+
+    def _make_v3(self, items: dict[str, Json], owner: tuple[str, str]) -> Json:
+        schemas = {name: self._schema_v3(name, owner) for name in self._closure(_references(items))}
+        components: Json = {"schemas": schemas} if schemas else {}
         return {
             "openapi": "3.0.0",
             "info": INFO,
             "paths": {path: _item_v3(item) for path, item in sorted(items.items())},
-            "components": {"schemas": schemas, "securitySchemes": _SECURITY},
+            "components": {**components, "securitySchemes": _SECURITY},
         }
 
-    def _schema_v3(self, name: str) -> Json:
+    def _schema_v3(self, name: str, owner: tuple[str, str]) -> Json:
+        """owner: the group and version of the document; of a type that is in all groups it shows these and the core's."""
         custom = self._custom.get(name)
-        return custom if custom is not None else _definition_v3(name)
+        if custom is not None:
+            return custom
+        made = _definition_v3(name)
+        kinds = made.get(_KINDS) or ()
+        if len(kinds) < 2:
+            return made
+        return {**made, _KINDS: [k for k in kinds if (k["group"], k["version"]) in (owner, ("", "v1"))] or kinds}
 
     def _closure(self, names: Iterable[str]) -> list[str]:
         """The definitions and all that they refer to, sorted."""
         found: set[str] = set()
-        todo = [*names, *_ALWAYS]
+        todo = [*names]
         while todo:
             name = todo.pop()
             if name in found:
@@ -191,10 +238,9 @@ class Publisher:
         return made
 
     def _make_v2(self) -> Json:
-        items: dict[str, Json] = {}
+        items = {f"/{name}/": item for name, item in self._roots().items()}
         for served in self._served.values():
-            for one in served:
-                items.update(paths.items(one))
+            items.update(_items(served))
         names = self._closure(_references(items))
         document: Json = {
             "swagger": "2.0",
@@ -216,6 +262,16 @@ class Publisher:
             made: Json = to_v2(custom)
             return made
         return definitions()[name]
+
+
+def _items(served: tuple[Served, ...]) -> dict[str, Json]:
+    """The path items of a group version."""
+    items: dict[str, Json] = {}
+    for one in served:
+        items.update(paths.items(one))
+        if not one.custom:
+            items.setdefault(f"{one.prefix}/", rootpaths.resources(one.group, one.version))
+    return items
 
 
 def document_name(group: str, version: str) -> str:
@@ -290,7 +346,8 @@ def _field_v3(schema: Json, fact: str) -> Json:
         zero = {"string": "", "integer": 0, "number": 0, "boolean": False}
         if (out.get("type") in zero and "format" not in out) or out.get("format") in ("int32", "int64"):
             out["default"] = zero[out["type"]]
-    return out
+    alone: Json = out["allOf"][0] if set(out) == {"allOf"} else out
+    return alone
 
 
 def _schema_v3(schema: Json, go_type: str) -> Json:
@@ -302,10 +359,7 @@ def _schema_v3(schema: Json, go_type: str) -> Json:
             if go_type and not go_type.startswith("*") and name not in _SELF_WRITING:
                 out["default"] = {}
         elif key in ("items", "additionalProperties") and isinstance(value, dict):
-            element = go_type.partition("]")[2] if "]" in go_type else ""
-            child = _schema_v3(value, element or "?")
-            if "type" in child and child["type"] == "string" and "format" not in child and not element.startswith("*"):
-                child["default"] = ""
+            child = _schema_v3(value, "")
             if set(child) == {"allOf"}:
                 child = child["allOf"][0]
             out[key] = child

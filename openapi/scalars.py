@@ -165,8 +165,8 @@ def parse_duration(text: str) -> int:
         if match is None or not (match[1] or match[2]):
             if re.match(r"(\d+(\.\d*)?|\.\d+)($|\.)", body[position:]):
                 raise ValueError(f"time: missing unit in duration {go_quote(text)}")
-            if unit := _UNKNOWN_UNIT.match(body, position):
-                raise ValueError(f"time: unknown unit {go_quote(unit[1])} in duration {go_quote(text)}")
+            if odd := _UNKNOWN_UNIT.match(body, position):
+                raise ValueError(f"time: unknown unit {go_quote(odd[1])} in duration {go_quote(text)}")
             raise bad
         unit = _UNITS[match[3]]
         total += int(match[1] or 0) * unit

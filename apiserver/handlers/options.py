@@ -192,6 +192,8 @@ def _load(body: bytes, media_type: str) -> Any:
     try:
         return codec.parse(body, media_type).obj
     except codec.ParseError as error:
+        if media_type == negotiate.PROTOBUF:
+            raise errors.bad_request(str(error)) from error
         raise errors.bad_request(f"couldn't get version/kind; json parse error: {error}") from error
 
 

@@ -123,7 +123,8 @@ def _json_type(value: Any) -> str:
     return "array" if isinstance(value, list) else "number"
 
 
-def _apply(scope: Scope, request: Request, raw: bytes, opts: Obj) -> Change:
+def applied(raw: bytes) -> codec.Parsed:
+    """The configuration that is applied, parsed; 400 when it is no object."""
     try:
         parsed = codec.parse(raw, yaml=True)
     except codec.ParseError as error:
@@ -131,13 +132,18 @@ def _apply(scope: Scope, request: Request, raw: bytes, opts: Obj) -> Change:
     if parsed.obj is not None and not isinstance(parsed.obj, dict):
         found = f"cannot unmarshal {_json_type(parsed.obj)} into Go value of type map[string]interface {{}}"
         raise errors.bad_request(f"error decoding YAML: error unmarshaling JSON: while decoding JSON: json: {found}")
-    applied = explain.plain(parsed.obj)  # 1.0 is 1, and what 64 bits do not hold a float
+    parsed.obj = explain.plain(parsed.obj)  # 1.0 is 1, and what 64 bits do not hold a float
+    return parsed
+
+
+def _apply(scope: Scope, request: Request, raw: bytes, opts: Obj) -> Change:
+    parsed = applied(raw)
     manager, now = opts["fieldManager"], times.now(scope.server.clock)
     force = bool(opts.get("force"))
     directive = opts.get("fieldValidation") or "Warn"
 
     def change(live: Obj | None) -> Obj:
-        new = scope.managers.apply(live, applied, manager=manager, force=force, now=now)
+        new = scope.managers.apply(live, parsed.obj, manager=manager, force=force, now=now)
         if parsed.problems and directive == "Strict":
             text = "error strict decoding YAML: error converting YAML to JSON: "
             raise errors.bad_request(text + "\n".join(parsed.problems))

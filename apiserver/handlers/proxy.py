@@ -18,11 +18,11 @@ from apiserver.filters.base import Request
 from apiserver.forward import Target, headers_of, unverified_tls, wants_upgrade
 from apiserver.handlers import podtarget
 from apiserver.handlers.scope import Scope
-from apiserver.registry.kind import Obj
+from apiserver.registry.kind import Obj, Reader
 from serving.reply import Header, Reply
 
 
-def split_name(name: str) -> tuple[str, str, str]:
+def split_name(name: str, what: str) -> tuple[str, str, str]:
     """(scheme, name, port) of "name", "name:port", "scheme:name:port"; port may be empty. 400 for anything else."""
     parts = name.split(":")
     if len(parts) == 1:
@@ -31,7 +31,7 @@ def split_name(name: str) -> tuple[str, str, str]:
         return "http", parts[0], parts[1]
     if len(parts) == 3 and parts[0] in ("http", "https", ""):
         return parts[0] or "http", parts[1], parts[2]
-    raise errors.bad_request(f'invalid service request "{name}"')
+    raise errors.bad_request(f'invalid {what} request "{name}"')
 
 
 def _port(text: str) -> int:
@@ -54,7 +54,7 @@ def check_address(address: str) -> None:
 async def pod(scope: Scope, request: Request) -> Reply:
     """Any method on pods/{name}/proxy/{path}."""
     await podtarget.admit(scope, request, _options(request, "PodProxyOptions"))
-    scheme, name, port = split_name(request.info.name)
+    scheme, name, port = split_name(request.info.name, "pod")
     found = scope.store.decode(await scope.store.get(request.info.namespace, name))
     if not port:
         for container in found["spec"].get("containers") or ():
@@ -72,40 +72,57 @@ async def pod(scope: Scope, request: Request) -> Reply:
 async def service(scope: Scope, request: Request) -> Reply:
     """Any method on services/{name}/proxy/{path}: one of its ready endpoints, by chance."""
     await podtarget.admit(scope, request, _options(request, "ServiceProxyOptions"))
-    scheme, name, port = split_name(request.info.name)
+    scheme, name, port = split_name(request.info.name, "service")
     reader, namespace = scope.store.environment.reader, request.info.namespace
-    found = scope.store.decode(await scope.store.get(namespace, name))
-    port_name = _port_name(found, name, port)
+    if port.isascii() and port.isdigit():
+        port = _port_name(scope.store.decode(await scope.store.get(namespace, name)), name, int(port))
     endpoints = await reader.get("", "endpoints", namespace, name)
+    if endpoints is None:
+        raise errors.not_found("", "services", name)
+    subsets = endpoints.get("subsets") or ()
     candidates = [
-        (address["ip"], entry["port"])
-        for subset in (endpoints or {}).get("subsets") or ()
+        (address, entry["port"])
+        for subset in subsets
         for entry in subset.get("ports") or ()
-        if entry.get("name", "") == port_name
+        if entry.get("name", "") == port
         for address in subset.get("addresses") or ()
     ]
-    if not candidates:
-        raise errors.service_unavailable(f'no endpoints available for service "{name}"')
-    host, number = random.choice(candidates)
+    random.shuffle(candidates)
+    for address, number in candidates:  # noqa: B007 - the last ones count
+        if await _is_of_pod(reader, namespace, address):
+            break
+    else:
+        raise errors.service_unavailable(
+            f'no endpoints available for service "{request.info.name if subsets else name}"'
+        )
+    host = address["ip"]
     check_address(host)
     return await _forward(scope, request, Target(scheme, host, number, unverified_tls() if scheme == "https" else None))
 
 
-def _port_name(found: Obj, name: str, port: str) -> str:
-    """The name of the service's port that was asked for by name or number; 503 when it has none such."""
-    ports: list[Obj] = (found.get("spec") or {}).get("ports") or []
-    if not port and len(ports) == 1:
-        return str(ports[0].get("name", ""))
-    for entry in ports:
-        if port in (entry.get("name", ""), str(entry["port"])):
+async def _is_of_pod(reader: Reader, namespace: str, address: Obj) -> bool:
+    """Whether an address is that of the pod it names: a service must not lead to whatever its owner writes into endpoints."""
+    ref = address.get("targetRef") or {}
+    if ref.get("namespace", "") != namespace or not ref.get("name"):
+        return False
+    pod = await reader.get("", "pods", namespace, ref["name"])
+    return pod is not None and any(
+        entry.get("ip") == address["ip"] for entry in (pod.get("status") or {}).get("podIPs") or ()
+    )
+
+
+def _port_name(found: Obj, name: str, port: int) -> str:
+    """The name of the service's port with this number; 503 when it has none such."""
+    for entry in (found.get("spec") or {}).get("ports") or ():
+        if entry["port"] == port:
             return str(entry.get("name", ""))
-    raise errors.service_unavailable(f'no service port "{port}" found for service "{name}"')
+    raise errors.service_unavailable(f'no service port {port} found for service "{name}"')
 
 
 async def node(scope: Scope, request: Request) -> Reply:
     """Any method on nodes/{name}/proxy/{path}: the node agent's own API."""
     await podtarget.admit(scope, request, _options(request, "NodeProxyOptions"))
-    _, name, port = split_name(request.info.name)
+    _, name, port = split_name(request.info.name, "node")
     kubelets = podtarget.kubelets(scope)
     location = await kubelets.locate(name)
     number = _port(port) if port.isdigit() else location.port

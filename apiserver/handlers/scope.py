@@ -32,6 +32,23 @@ if TYPE_CHECKING:
     from openapi.schemas import TypeInfo
 
 
+# Subresources that the original serves without Tables.
+_WITHOUT_TABLES = frozenset(
+    (
+        ("apiservices", "status"),
+        ("certificatesigningrequests", "approval"),
+        ("customresourcedefinitions", "status"),
+        ("namespaces", "finalize"),
+        ("pods", "binding"),
+        ("pods", "ephemeralcontainers"),
+        ("pods", "eviction"),
+        ("pods", "resize"),
+        ("resourceclaims", "status"),
+        ("serviceaccounts", "token"),
+    )
+)
+
+
 @dataclass(eq=False)
 class Scope:
     """One endpoint's surroundings. kind: as declared. store: of the kind that stores the objects, None for virtual ones.
@@ -49,6 +66,7 @@ class Scope:
     def __post_init__(self) -> None:
         kind, stored = self.kind, self.store.kind
         self.sub = self.subresource.name if self.subresource else ""
+        self.tables = (kind.stored or "list" in kind.verbs) and (kind.plural, self.sub) not in _WITHOUT_TABLES
         self.api_version = kind.api_version(self.version)
         self.opening = orjson.dumps({"kind": kind.kind, "apiVersion": self.api_version})[:-1] + b","
         self.list_opening = orjson.dumps({"kind": kind.list_kind, "apiVersion": self.api_version})[:-1] + b","
@@ -102,7 +120,7 @@ class Scope:
         """
         if not self.custom:
             negotiate.check_route(request, negotiate.STREAMING if stream else negotiate.MEDIA_TYPES)
-        return negotiate.output(request, custom=self.custom)
+        return negotiate.output(request, custom=self.custom, tables=self.tables)
 
     def body(self, entry: Entry) -> bytes:
         """An entry's JSON in this version, without its opening `{"kind":…,"apiVersion":…,`."""
@@ -155,7 +173,11 @@ class Scope:
         return protobuf.write(self.api_version, self.kind.kind, message)
 
     def reply_object(self, form: Output, obj: Obj, status: int = 200) -> Reply:
-        """An object that is no resource of this scope (a Status, a Scale, a review) in the client's media type."""
+        """An object that is no resource of this scope (a Status, a Scale, a review) in the client's form."""
+        if form.kind and obj["kind"] != "Status":
+            from apiserver.handlers import transform
+
+            return transform.bare(self, form, obj, status)
         return Reply(status, negotiate.render(obj, form), form.media_type)
 
     # -- objects in
@@ -229,8 +251,8 @@ def decode_body(
     try:
         parsed = codec.parse(raw, media_type)
     except codec.ParseError as error:
-        text = error.yaml or f"couldn't get version/kind; json parse error: {error}"
-        raise _unrecognized(expected, text, raw) from error
+        what = error.yaml or f"couldn't get version/kind; json parse error: {error}"
+        raise _unrecognized(expected, str(error) if media_type == negotiate.PROTOBUF else what, raw) from error
     if parsed.obj is None:
         parsed = codec.Parsed({}, b"{}")  # to Go, null is an object of which nothing is told
     if not isinstance(parsed.obj, dict):

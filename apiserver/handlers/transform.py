@@ -33,9 +33,16 @@ def single(scope: Scope, request: Request, form: Output, result: Result, status:
         meta = _table_meta(obj["metadata"])
         return _render(form, _table(scope, form, [_row(scope, form, include, obj)], meta), status)
     if form.kind != "PartialObjectMetadata":
-        raise _unsupported(form)
+        raise _unsupported(scope, form, scope.kind.kind, listed=False)
     obj = scope.object_of(result)
     return _metadata_reply(form, obj["metadata"], status)
+
+
+def bare(scope: Scope, form: Output, obj: Obj, status: int) -> Reply:
+    """An object without a Table: its metadata."""
+    if form.kind != "PartialObjectMetadata":
+        raise _unsupported(scope, form, obj["kind"], listed=False)
+    return _metadata_reply(form, obj.get("metadata") or {}, status)
 
 
 def _metadata_reply(form: Output, meta: Obj, status: int = 200) -> Reply:
@@ -54,7 +61,7 @@ def collection(scope: Scope, request: Request, form: Output, entries: Sequence[E
         rows = [_row(scope, form, include, obj) for obj in objects]
         return _render(form, _table(scope, form, rows, meta), 200)
     if form.kind != "PartialObjectMetadataList":
-        raise _unsupported(form)
+        raise _unsupported(scope, form, scope.kind.list_kind, listed=True)
     if form.media_type == negotiate.PROTOBUF:
         return _metadata_list(form, [scope.object_of(entry)["metadata"] for entry in entries], meta)
     opening = b'{"kind":"PartialObjectMetadata","apiVersion":"%s/%s",' % (_META.encode(), form.version.encode())
@@ -87,7 +94,7 @@ def foreign(scope: Scope, request: Request, form: Output, obj: Obj, sheet: Sheet
     if form.kind == "Table":
         return _foreign_table(scope, request, form, [obj], _table_meta(obj["metadata"]), sheet)
     if form.kind != "PartialObjectMetadata":
-        raise _unsupported(form)
+        raise _unsupported(scope, form, obj["kind"], listed=False)
     return _metadata_reply(form, obj["metadata"])
 
 
@@ -96,7 +103,7 @@ def foreign_list(scope: Scope, request: Request, form: Output, objects: Sequence
     if form.kind == "Table":
         return _foreign_table(scope, request, form, objects, {}, sheet)
     if form.kind != "PartialObjectMetadataList":
-        raise _unsupported(form)
+        raise _unsupported(scope, form, scope.kind.list_kind, listed=True)
     if form.media_type == negotiate.PROTOBUF:
         return _metadata_list(form, [obj["metadata"] for obj in objects], {})
     document: Obj = {"kind": form.kind, "apiVersion": f"{_META}/{form.version}", "metadata": {}}
@@ -135,7 +142,7 @@ def lines(scope: Scope, request: Request, form: Output) -> Lines:
     if form.kind == "Table":
         return _table_lines(scope, request, form)
     if form.kind != "PartialObjectMetadata":
-        raise _unsupported(form)
+        raise _unsupported(scope, form, scope.kind.kind, listed=False)
     api_version = f"{_META}/{form.version}"
     if form.media_type == negotiate.PROTOBUF:
         return _metadata_frames(scope, api_version)
@@ -177,7 +184,12 @@ def _table_lines(scope: Scope, request: Request, form: Output) -> Lines:
 
     def bookmark(revision: int, initial: bool) -> bytes:
         meta = watch_handler.bookmark_metadata(revision, initial)
-        row = {"cells": [None] * len(scope.kind.columns), "object": _partial(form, meta)}
+        empty, _ = scope.type.decode({"metadata": {"name": ""}})
+        empty |= {"kind": scope.kind.kind, "apiVersion": scope.api_version}
+        row = {
+            "cells": scope.kind.cells(empty, scope.server.clock),
+            "object": _shown(form, include, {**empty, "metadata": meta}),
+        }
         table = _table(scope, form, [row], {"resourceVersion": str(revision)}, columns=False)
         return orjson.dumps({"type": "BOOKMARK", "object": table}) + b"\n"
 
@@ -230,6 +242,12 @@ def _render(form: Output, document: Obj, status: int) -> Reply:
     return Reply(status, negotiate.render(document, form), form.media_type)
 
 
-def _unsupported(form: Output) -> errors.ApiError:
-    """A transformation that fits lists asked of an object, or the other way round."""
-    return errors.ApiError(406, "NotAcceptable", f"the resource cannot be served as {form.kind}")
+def _unsupported(scope: Scope, form: Output, kind: str, *, listed: bool) -> errors.ApiError:
+    """A transformation that fits lists asked of an object, or the other way round. kind: what was to be shown."""
+    group = scope.kind.group
+    package = "core" if group in ("", "events.k8s.io") else group.partition(".")[0]
+    shown = f"{package}.{kind}"
+    if scope.custom:
+        shown = "unstructured.UnstructuredList" if listed else "unstructured.Unstructured"
+    text = f"you requested {form.kind}, but the requested object is {'a' if listed else 'not a'} list (*{shown})"
+    return errors.ApiError(406, "NotAcceptable", text)

@@ -59,7 +59,6 @@ def test_everything_else_is_no_resource(target: str) -> None:
         "//api/v1/pods",
         "/api/v1//pods",
         "/api/v1/namespaces/../secrets",
-        "/api/v1/namespaces/a/pods/%2e%2e",
         "/api/v1/namespaces/a%2Fsecrets/pods",
         "/api/v1/namespaces/a/pods/p%2Fexec",
         "/api/v1/pods/%zz",
@@ -68,6 +67,14 @@ def test_everything_else_is_no_resource(target: str) -> None:
 )
 def test_tricks_match_no_route(target: str) -> None:
     assert info(target).bad
+
+
+@pytest.mark.parametrize("name", ["..", ".", "%2e%2e", "a%25b"])
+def test_names_that_no_object_can_have(name: str) -> None:
+    for path in (f"/api/v1/namespaces/a/pods/{name}", f"/api/v1/nodes/{name}/status"):
+        found = info(path)
+        assert found.odd_name
+        assert not found.bad
 
 
 def test_an_encoded_slash_never_separates() -> None:

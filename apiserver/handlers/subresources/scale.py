@@ -18,6 +18,7 @@ from apiserver.columns import scale_columns
 from apiserver.filters.base import Request
 from apiserver.handlers import options
 from apiserver.handlers.create import manager_of
+from apiserver.handlers.patch import applied
 from apiserver.handlers.scope import Expected, Scope, decode_body
 from apiserver.kinds import cells
 from apiserver.negotiate import Output
@@ -26,12 +27,12 @@ from apiserver.patch.fieldset import Path
 from apiserver.registry import metadata
 from apiserver.registry.kind import Obj, Scale
 from apiserver.registry.store import Admission, Result
-from openapi import codec, schemas
+from openapi import schemas
 from serving.reply import Reply
 
 _GROUP, _VERSION = "autoscaling", "v1"
 _API_VERSION = f"{_GROUP}/{_VERSION}"
-_EXPECTED = Expected("Scale", _GROUP, _VERSION, also=("apps/v1beta1", "apps/v1beta2", "extensions/v1beta1"))
+_EXPECTED = Expected("Scale", _GROUP, _VERSION)
 _PATCHES = (negotiate.JSON_PATCH, negotiate.MERGE_PATCH, negotiate.STRATEGIC_PATCH, negotiate.APPLY_PATCH)
 _CUSTOM_PATCHES = (negotiate.JSON_PATCH, negotiate.MERGE_PATCH, negotiate.APPLY_PATCH)
 
@@ -70,10 +71,10 @@ async def patch(scope: Scope, request: Request) -> Reply:
     opts = options.patch_options(request.query, patch_type)
     now = times.now(scope.server.clock)
     info = schemas.load().type(f"{_API_VERSION}/Scale")
+    parsed = applied(raw).obj if patch_type == negotiate.APPLY_PATCH else None
 
     def change(live: Obj) -> Obj:
         if patch_type == negotiate.APPLY_PATCH:
-            parsed = codec.parse(raw, yaml=True).obj
             force = bool(opts.get("force"))
             return scope.managers.apply(live, parsed, manager=opts["fieldManager"], force=force, now=now)
         before = scope.server.copy(live)
