@@ -99,9 +99,9 @@ def _times(change: _Change) -> list[FieldError]:
             errors.append(field.invalid(path, completed, text))
         if not completed and "Complete" in change.now:
             errors.append(field.required(path, "completionTime is required for Complete jobs"))
-    if started and completed and change.any("startTime", "completionTime"):
-        if times.parse_time(completed) < times.parse_time(started):
-            errors.append(field.invalid(path, completed, "must be equal to or after `startTime`"))
+    changed = started and completed and change.any("startTime", "completionTime")
+    if changed and times.parse_time(str(completed)) < times.parse_time(str(started)):
+        errors.append(field.invalid(path, completed, "must be equal to or after `startTime`"))
     return errors
 
 
