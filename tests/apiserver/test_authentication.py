@@ -105,10 +105,11 @@ async def test_a_second_space_hides_a_token(api: Api) -> None:
     assert answer.headers["Warning"] == f'299 - "{text}"'
 
 
-def client_context(api: Api, folder: Path, authority: certificates.Authority, name: str) -> ssl.SSLContext:
-    """TLS with a client certificate of that authority."""
+def client_context(folder: Path, authority: certificates.Authority, name: str, *, days: int = 1) -> ssl.SSLContext:
+    """TLS with a client certificate of that authority. days: for which it is still good."""
     key = ec.generate_private_key(ec.SECP256R1())
-    leaf = certificates.client_pem(authority, key, name, ("system:masters",))
+    end = certificates.NOW + days * certificates.DAY
+    leaf = certificates.client_pem(authority, key, name, ("system:masters",), end=end)
     path = folder / f"{name}.pem"
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -127,7 +128,7 @@ async def test_another_client_ca_is_believed_without_a_restart(
     bundle = tmp_path / "clients.crt"
     bundle.write_bytes(old.pem + certificates.authority("third").pem)
     async with running(tmp_path, authn=replace(config.authn, client_ca_file=bundle)) as api:
-        jane, joe = client_context(api, tmp_path, old, "jane"), client_context(api, tmp_path, new, "joe")
+        jane, joe = client_context(tmp_path, old, "jane"), client_context(tmp_path, new, "joe")
         assert await code(api, "/api/v1/namespaces", tls=jane) == 200
         replaced = tmp_path / "clients.new"
         replaced.write_bytes(new.pem)
@@ -150,6 +151,18 @@ async def test_another_client_ca_is_believed_without_a_restart(
 
         await until(refused)
         assert await code(api, "/api/v1/namespaces", tls=joe) == 200
+
+
+async def test_a_certificate_that_has_expired_does_not_hinder_a_good_token(tmp_path: Path) -> None:
+    config = config_for(tmp_path, 0, storage="memory:")
+    authority = certificates.authority("clients")
+    bundle = tmp_path / "clients.crt"
+    bundle.write_bytes(authority.pem)
+    async with running(tmp_path, authn=replace(config.authn, client_ca_file=bundle)) as api:
+        expired = client_context(tmp_path, authority, "jane", days=-1)
+        assert await code(api, "/api/v1/namespaces", tls=expired) == 401
+        assert await code(api, "/livez", tls=expired) == 401
+        assert await code(api, "/api/v1/namespaces", tls=expired, token=api.token) == 200
 
 
 async def test_another_serving_certificate_is_shown_without_a_restart(tmp_path: Path) -> None:

@@ -79,7 +79,12 @@ def client(
 
 
 def client_pem(
-    issuer: Authority, key: ec.EllipticCurvePrivateKey, name: str, organizations: tuple[str, ...] = ()
+    issuer: Authority,
+    key: ec.EllipticCurvePrivateKey,
+    name: str,
+    organizations: tuple[str, ...] = (),
+    *,
+    end: datetime.datetime = NOW + DAY,
 ) -> bytes:
     """A client certificate in PEM for a key of one's own, with which TLS can be spoken."""
     builder = (
@@ -88,8 +93,8 @@ def client_pem(
         .issuer_name(issuer.certificate.subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(NOW - DAY)
-        .not_valid_after(NOW + DAY)
+        .not_valid_before(NOW - 2 * DAY)
+        .not_valid_after(end)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
     )
     return builder.sign(issuer.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

@@ -215,7 +215,7 @@ async def test_rules_and_mappings_by_expression(tmp_path: Path) -> None:
     async with issuing(tmp_path) as issuer:
         told = entry(issuer, RICH, audiences=["client", "other"], audienceMatchPolicy="MatchAny")
         async with authenticators(write(tmp_path, document(told))) as made:
-            base = {"hd": "example.com", "uid": "U1"}
+            base: dict[str, Any] = {"hd": "example.com", "uid": "U1"}
             for claims, user in RICH_GOOD:
                 assert await user_of(made, issuer.token(**{**base, **claims})) == user
             for claims, text in RICH_BAD:

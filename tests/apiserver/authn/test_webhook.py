@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 import yaml
 from aiohttp import web
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from apimachinery.clock import ControlledClock
 from apiserver import authn
 from apiserver.authn.service import Authentication
-from tests.support import servers
+from tests.support import certificates, servers
 from tests.support.reader import MemoryObjects
 
 API = "https://kubernetes.default.svc.cluster.local"
@@ -58,16 +60,18 @@ class Hook:
 
 
 @asynccontextmanager
-async def asking(folder: Path, hook: Hook, **config: Any) -> AsyncIterator[tuple[Authentication, ControlledClock]]:
+async def asking(
+    folder: Path, hook: Hook, *, user: dict[str, str] | None = None, client_ca: Path | None = None, **config: Any
+) -> AsyncIterator[tuple[Authentication, ControlledClock]]:
     clock = ControlledClock()
-    async with servers.listening(folder, hook.answer) as listener:
+    async with servers.listening(folder, hook.answer, client_ca=client_ca) as listener:
         path = folder / "webhook.kubeconfig"
         cluster = {"server": f"https://127.0.0.1:{listener.port}/auth", "certificate-authority-data": listener.bundle}
         path.write_text(
             yaml.safe_dump(
                 {
                     "clusters": [{"name": "c", "cluster": cluster}],
-                    "users": [{"name": "u", "user": {"token": "hook-secret"}}],
+                    "users": [{"name": "u", "user": user or {"token": "hook-secret"}}],
                     "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
                     "current-context": "x",
                 }
@@ -179,6 +183,25 @@ async def test_answers_are_remembered_for_a_while(tmp_path: Path) -> None:
         assert counts == {("miss",): 4, ("hit",): 4}
         assert made.metrics.cache_fetches.values == {("ok",): 4}
         assert set(made.metrics.cache_active.values.values()) == {0}
+
+
+async def test_a_server_that_wants_a_certificate(tmp_path: Path) -> None:
+    authority = certificates.authority("hooks-clients")
+    (tmp_path / "clients.crt").write_bytes(authority.pem)
+    key = ec.generate_private_key(ec.SECP256R1())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    user = {
+        "client-certificate-data": base64.b64encode(certificates.client_pem(authority, key, "api")).decode(),
+        "client-key-data": base64.b64encode(private).decode(),
+    }
+    hook = Hook()
+    hook.answers["good"] = BOB
+    async with asking(tmp_path, hook, user=user, client_ca=tmp_path / "clients.crt") as (made, _):
+        assert await review(made, "good") == REVIEWED
+    async with asking(tmp_path, hook, client_ca=tmp_path / "clients.crt") as (made, _):
+        assert "authenticated" not in await review(made, "good")
 
 
 async def test_no_secret_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
