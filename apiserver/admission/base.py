@@ -19,6 +19,7 @@ from apimachinery import errors
 from apimachinery.clock import Clock
 from apimachinery.errors import ApiError
 from apiserver.authn.user import User
+from apiserver.configscheme import ConfigError
 from apiserver.registry.kind import Kind, NotifyingReader, Obj, Reader, Writer
 
 if TYPE_CHECKING:
@@ -80,6 +81,10 @@ class Env:
     clock: Clock
     config: Config
     configuration: bytes | None = None
+
+
+class NotInitialized(ConfigError):
+    """A configuration that can be read, and yet be of no use."""
 
 
 class Plugin(Protocol):

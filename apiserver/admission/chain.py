@@ -13,7 +13,7 @@ from typing import Any
 from apimachinery.clock import Clock
 from apimachinery.field import go_quote
 from apiserver.admission import ORDER, Config, Entry, configuration
-from apiserver.admission.base import Attributes, Env, Plugin
+from apiserver.admission.base import Attributes, Env, NotInitialized, Plugin
 from apiserver.authz.base import Authorizer
 from apiserver.configscheme import ConfigError, aggregate
 from apiserver.registry.kind import NotifyingReader, Writer
@@ -107,6 +107,7 @@ def build(config: Config, *, reader: NotifyingReader, writer: Writer, authorizer
             its_env = replace(env, configuration=configurations.of(entry.name))
             plugins.append((entry.name, module.Plugin(its_env)))
         except ConfigError as error:
-            text = f"couldn't init admission plugin {go_quote(entry.name)}: {error}"
+            how = "failed to initialize" if isinstance(error, NotInitialized) else "couldn't init"
+            text = f"{how} admission plugin {go_quote(entry.name)}: {error}"
             raise ConfigError(f"failed to apply admission: {text}") from None
     return Chain(plugins)

@@ -8,13 +8,14 @@ from typing import Any
 
 from apimachinery import field
 from apimachinery.field import FieldError
+from apiserver.admission.base import NotInitialized
 from apiserver.admission.podsecurity import policy
 from apiserver.admission.podsecurity.policy import Policy, Standard
-from apiserver.configscheme import ConfigError, Entry, Scheme, Types, aggregate
+from apiserver.configscheme import Entry, Scheme, Types, aggregate
 from apiserver.validation import names
 
 _STRINGS = [["l", "s", "atomic"], "[]string"]
-_MODES = ("enforce", "warn", "audit")
+_MODES = ("enforce", "audit", "warn")
 _TYPES: Types = {
     "PodSecurityConfiguration": {
         "defaults": ["#PodSecurityDefaults", "PodSecurityDefaults"],
@@ -56,15 +57,18 @@ def load(raw: bytes | None) -> Settings:
     problems: list[FieldError] = []
     standards = {}
     for mode in _MODES:
-        level = policy.level(defaults.get(mode) or "privileged", f"defaults.{mode}", problems)
+        level = policy.level(defaults.get(mode) or "privileged", mode, problems)
         version = f"{mode}-version"
-        minor = policy.minor(defaults.get(version) or "latest", f"defaults.{version}", problems)
+        minor = policy.minor(defaults.get(version) or "latest", version, problems)
         standards[mode] = Standard(level, minor)
+    if problems:
+        texts = [f"{problem.field}: {problem.detail}" for problem in problems]
+        raise NotInitialized(f"PodSecurity configuration error: {aggregate(texts)}")
     problems += _check("namespaces", exempt.get("namespaces") or (), names.dns_label)
     problems += _check("runtimeClasses", exempt.get("runtimeClasses") or (), names.dns_subdomain)
     problems += _check("usernames", exempt.get("usernames") or (), _user)
     if problems:
-        raise ConfigError(aggregate(problems))
+        raise NotInitialized(f"PodSecurity invalid: {aggregate(problems)}")
     return Settings(
         Policy(**standards),
         frozenset(exempt.get("usernames") or ()),

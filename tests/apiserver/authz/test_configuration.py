@@ -13,6 +13,7 @@ from apiserver.authn.user import User
 from apiserver.authz import configuration
 from apiserver.authz.base import Attributes
 from apiserver.authz.configuration import from_flags, load
+from apiserver.authz.service import Authorization
 from apiserver.configscheme import ConfigError
 from tests.support.reader import MemoryObjects
 
@@ -142,7 +143,7 @@ def test_nobody_is_let_in_by_a_file_either() -> None:
     assert refused(HEAD + "authorizers: [{type: AlwaysAllow, name: alwaysallow}]\n") == configuration.NO_ALWAYS_ALLOW
 
 
-def build(config: authz.Config) -> authz.service.Authorization:  # type: ignore[name-defined]
+def build(config: authz.Config) -> Authorization:
     return authz.build(config, MemoryObjects(), ControlledClock())
 
 
@@ -152,7 +153,7 @@ def test_a_file_and_flags_exclude_each_other(tmp_path: Path) -> None:
     build(authz.Config(authorization_config=file))
     for also in ({"authorization_mode": ("RBAC",)}, {"authorization_webhook_version": "v1"}):
         with pytest.raises(ConfigError, match="--authorization-config can not be specified when"):
-            build(authz.Config(authorization_config=file, **also))  # type: ignore[arg-type]
+            build(authz.Config(authorization_config=file, **also))
 
 
 async def test_the_file_is_followed_and_a_bad_one_changes_nothing(tmp_path: Path) -> None:
