@@ -24,6 +24,10 @@ _AGENT_END = "...TRUNCATED"
 
 Obj = dict[str, Any]
 
+PATCHES = (
+    "patch.webhook.admission.k8s.io/"  # annotations that hold a webhook's patch: for events that hold requests, too
+)
+
 
 class AuditEvent:
     """One request's. Handlers know it as request.audit."""
@@ -101,6 +105,14 @@ class AuditEvent:
         if request.user is not request.authenticated:
             self._fields["impersonatedUser"] = _user(request.user)
 
+    def constrained(self, verb: str) -> None:
+        """The right by which the request acts as somebody else, where it is one of the narrow ones."""
+        self._fields["authenticationMetadata"] = {"impersonationConstraint": verb}
+
+    def unauthenticated(self) -> None:
+        """Nobody knows who sent the request."""
+        self._fields["user"] = {}
+
     def encode(self, stage: str) -> bytes:
         """The event as it is at this stage."""
         fields = self._fields
@@ -109,8 +121,11 @@ class AuditEvent:
             fields["stageTimestamp"] = times.format_micro_time(self._clock.time())
         if self.status is not None:
             fields["responseStatus"] = self.status
-        if self._request.annotations:
-            fields["annotations"] = self._request.annotations
+        annotations = self._request.annotations
+        if annotations and self.level < REQUEST:
+            annotations = {key: value for key, value in annotations.items() if not key.startswith(PATCHES)}
+        if annotations:
+            fields["annotations"] = annotations
         return orjson.dumps(fields)
 
     def annotate(self, key: str, value: str) -> None:

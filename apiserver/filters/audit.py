@@ -136,29 +136,16 @@ class AuditFilter:
 
         reply.run = ran
 
-    async def unauthenticated(self, request: Request) -> None:
-        """A request whose sender could not be told apart: recorded with the kinds of credentials that were tried."""
+    async def unauthenticated(self, request: Request, error: ApiError) -> None:
+        """A request whose sender could not be told apart: recorded with what it is answered."""
         event = self._event(request)
         if event is None:
             return
-        event.status = {"metadata": {}, "message": _tried(request), "code": 401}
+        event.unauthenticated()
+        status = error.to_status()
+        event.status = {name: value for name, value in status.items() if name not in ("kind", "apiVersion")}
+        await event.response_object(orjson.dumps(status))
         await self._audit.tell(event, "ResponseStarted")
-
-
-def _tried(request: Request) -> str:
-    scheme, _, rest = request.headers.get("Authorization", "").strip().partition(" ")
-    methods = []
-    if scheme.lower() == "basic" and rest:
-        methods.append("basic")
-    if scheme.lower() == "bearer" and rest:
-        methods.append("bearer")
-    if request.param("access_token").strip():
-        methods.append("access_token")
-    if request.peer_certificate() is not None:
-        methods.append("x509")
-    if methods:
-        return "Authentication failed, attempted: " + ", ".join(methods)
-    return "Authentication failed, no credentials provided"
 
 
 async def _note_body(event: AuditEvent, reply: Reply) -> None:

@@ -36,10 +36,10 @@ class AuthenticationFilter:
             elif response.annotations or response.warnings:
                 request.annotations.update(response.annotations or {})
                 request.warnings.extend(response.warnings)
-        except ApiError:
+        except ApiError as error:
             _warn(request)
             if self._audit is not None:
-                await self._audit.unauthenticated(request)
+                await self._audit.unauthenticated(request, error)
             raise
         return await proceed(request)
 

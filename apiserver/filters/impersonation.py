@@ -99,11 +99,13 @@ class ImpersonationFilter:
             return await proceed(request)
         wanted = requested(headers)
         if wanted is not None:
-            request.user = await self.impersonate(wanted, authz.attributes(request))
+            request.user, mode = await self.impersonate(wanted, authz.attributes(request))
+            if mode and request.audit is not None:
+                request.audit.constrained(f"impersonate:{mode}")
         return await proceed(request)
 
-    async def impersonate(self, wanted: User, a: Attributes) -> User:
-        """The user to act as. Raises ApiError 403 with the first refusal."""
+    async def impersonate(self, wanted: User, a: Attributes) -> tuple[User, str]:
+        """The user to act as, and the mode that lets. Raises ApiError 403 with the first refusal."""
         key = (a.user.name, tuple(a.user.groups))
         modes = ["associated-node", "arbitrary-node", "serviceaccount", "user-info", ""]
         last = self._last.get(key)
@@ -120,7 +122,7 @@ class ImpersonationFilter:
                 refusal = refusal or error
                 continue
             self._last.put(key, mode)
-            return user
+            return user, mode
         assert refusal is not None  # the legacy mode always applies
         raise refusal
 

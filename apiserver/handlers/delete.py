@@ -19,7 +19,7 @@ async def delete(scope: Scope, request: Request) -> Reply:
     form = scope.wanted(request)
     opts = await options.delete_options(request)
     if request.audit is not None and request.size:
-        request.audit.request_object(opts)
+        request.audit.request_object({**opts, "apiVersion": options.INTERNAL})
     if reason := scope.kind.undeletable(request.info.name):
         raise errors.forbidden(scope.kind.group, scope.kind.plural, request.info.name, reason)
     result, gone = await scope.store.delete(scope.write(request, opts))

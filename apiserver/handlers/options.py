@@ -38,6 +38,9 @@ def _int(query: Query, name: str) -> int | None:
     return parse_int(values[0]) if values else None
 
 
+INTERNAL = "meta.k8s.io/__internal"  # the version of options of a DELETE in audit events, as the original has it
+
+
 def _refuse(kind: str, found: list[FieldError]) -> None:
     if found:
         raise errors.invalid(_META, kind, "", found)
@@ -233,7 +236,7 @@ def list_options(query: Query, *, force_watch: bool = False) -> ListOptions:
         values = query.get(name)
         return values[0] if values else ""
 
-    limit, timeout = parse_int(text("limit") or "0"), _int(query, "timeoutSeconds")
+    limit, timeout = _int(query, "limit") or 0, _int(query, "timeoutSeconds")
     watch = parse_bool(query.get("watch"))
     send_initial = parse_bool(query["sendInitialEvents"]) if query.get("sendInitialEvents") else None
     revision, match, token = text("resourceVersion"), text("resourceVersionMatch"), text("continue")

@@ -37,7 +37,7 @@ async def patch(scope: Scope, request: Request) -> Reply:
     opts = options.patch_options(request.query, patch_type)
     applies = patch_type == negotiate.APPLY_PATCH
     if request.audit is not None and request.audit.wants_request:
-        await offloop.run(len(raw), lambda: _record(request, raw, applies))
+        await offloop.run(len(raw), lambda: record(request, raw, applies))
     if applies:
         change = await offloop.run(len(raw), lambda: _apply(scope, request, raw, opts))
     else:
@@ -71,7 +71,7 @@ async def patch(scope: Scope, request: Request) -> Reply:
     return await compression.compress(request, scope.reply(request, form, result, 201 if created else 200))
 
 
-def _record(request: Request, raw: bytes, yaml: bool) -> None:
+def record(request: Request, raw: bytes, yaml: bool) -> None:
     """The patch goes into the audit event if it can be read."""
     try:
         document = codec.parse(raw, yaml=yaml).obj

@@ -32,7 +32,7 @@ async def become(wanted: User, user: User = ROOT, world: World | None = None) ->
         if user is not ROOT
         else authz.build(authz.Config(), MemoryObjects(), ControlledClock())
     )
-    return await ImpersonationFilter(authorization).impersonate(wanted, doing(user))
+    return (await ImpersonationFilter(authorization).impersonate(wanted, doing(user)))[0]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from apiserver.admission.webhooks import identities, review
 from apiserver.admission.webhooks.caller import Caller, CallFailed
 from apiserver.admission.webhooks.hooks import Hooks, Invocation
 from apiserver.admission.webhooks.validating import call, failed
+from apiserver.audit.events import PATCHES
 from apiserver.registry.conversion import running
 from apiserver.registry.kind import Obj
 
@@ -68,28 +69,28 @@ class Plugin:
         rounds.last = orjson.dumps(a.obj)
 
     async def _call(self, position: int, invocation: Invocation, a: Attributes) -> bool:
-        """Whether the webhook changed the object."""
+        """Whether the webhook changed the object; noted for the audit whatever comes of the call."""
         mark = f"round_{int(a.reinvocation.again)}_index_{position}"
         hook = invocation.hook
+        note = {"configuration": hook.configuration, "webhook": hook.name}
+        changed = False
         try:
             answer = await call(self._caller, invocation, a, mutating=True)
-        except CallFailed as error:
-            refusal = failed(invocation, a, error, f"failed-open.mutation.webhook.admission.k8s.io/{mark}")
-            if refusal is not None:
-                raise refusal from error
-            return False
-        if not answer.allowed:
-            raise review.denial(hook.name, answer.status)
-        try:
+            if not answer.allowed:
+                raise review.denial(hook.name, answer.status)
             operations = _operations(answer)
+            if operations:
+                changed = await running(a.kind, lambda: _apply(invocation, a, operations))
+                patch = [{key: operation[key] for key in sorted(operation)} for operation in operations]
+                told = {**note, "patch": patch, "patchType": answer.patch_type}
+                a.annotations.setdefault(f"{PATCHES}{mark}", orjson.dumps(told).decode())
         except CallFailed as error:
             refusal = failed(invocation, a, error, f"failed-open.mutation.webhook.admission.k8s.io/{mark}")
             if refusal is not None:
                 raise refusal from error
-            return False
-        changed = bool(operations) and await running(a.kind, lambda: _apply(invocation, a, operations))
-        note = {"configuration": hook.configuration, "webhook": hook.name, "mutated": changed}
-        a.annotations[f"mutation.webhook.admission.k8s.io/{mark}"] = orjson.dumps(note).decode()
+        finally:
+            key = f"mutation.webhook.admission.k8s.io/{mark}"
+            a.annotations.setdefault(key, orjson.dumps({**note, "mutated": changed}).decode())
         return changed
 
     async def close(self) -> None:

@@ -13,6 +13,7 @@ from apiserver.admission.webhooks import identities, review
 from apiserver.admission.webhooks.caller import Caller, CallFailed
 from apiserver.admission.webhooks.hooks import Hooks, Invocation
 from apiserver.registry.conversion import running
+from apiserver.validation import names
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,9 @@ async def call(caller: Caller, invocation: Invocation, a: Attributes, *, mutatin
         raise CallFailed(f"received invalid webhook response: {error}") from error
     a.warnings.extend(answer.warnings)
     for key, value in answer.annotations.items():
-        a.annotations[f"{hook.name}/{key}"] = str(value)
+        named = f"{hook.name}/{key}"
+        if named.count("/") == 1 and not names.qualified_name(named):
+            a.annotations.setdefault(named, str(value))
     return answer
 
 
@@ -76,7 +79,7 @@ def failed(invocation: Invocation, a: Attributes, error: CallFailed, annotation:
     hook = invocation.hook
     if hook.ignores_failures:
         log.warning("failed calling webhook, failing open %s: %s", hook.name, error)
-        a.annotations[annotation] = hook.name
+        a.annotations.setdefault(annotation, hook.name)
         return None
     log.warning("failed calling webhook, failing closed %s: %s", hook.name, error)
     return errors.internal_error(f"failed calling webhook {go_quote(hook.name)}: {error}")

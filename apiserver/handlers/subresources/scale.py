@@ -18,7 +18,7 @@ from apiserver.columns import scale_columns
 from apiserver.filters.base import Request
 from apiserver.handlers import options
 from apiserver.handlers.create import manager_of
-from apiserver.handlers.patch import applied
+from apiserver.handlers.patch import applied, record
 from apiserver.handlers.scope import Expected, Scope, decode_body
 from apiserver.kinds import cells
 from apiserver.negotiate import Output
@@ -69,6 +69,8 @@ async def patch(scope: Scope, request: Request) -> Reply:
     form = scope.wanted(request)
     raw = await request.read()
     opts = options.patch_options(request.query, patch_type)
+    if request.audit is not None and request.audit.wants_request:
+        record(request, raw, patch_type == negotiate.APPLY_PATCH)
     now = times.now(scope.server.clock)
     info = schemas.load().type(f"{_API_VERSION}/Scale")
     parsed = applied(raw).obj if patch_type == negotiate.APPLY_PATCH else None

@@ -22,6 +22,8 @@ async def request_token(scope: Scope, request: Request) -> Reply:
     if spec.get("expirationSeconds") is None:
         spec["expirationSeconds"] = DEFAULT_SECONDS
     posted.obj["status"] = {"token": "", "expirationTimestamp": None}
+    if request.audit is not None:
+        request.audit.request_object(posted.obj)
     posted = body.own(scope, request, posted, _EXPECTED)
     a = body.attributes(scope, request, posted, request.info.name)
     admission = scope.store.environment.admission
