@@ -20,11 +20,12 @@ async def deletecollection(scope: Scope, request: Request) -> Reply:
     chosen = selection.select(scope, wanted.label_selector, wanted.field_selector)
     opts = await options.delete_options(request)
     if request.audit is not None and request.size:
-        request.audit.request_object(opts)
+        request.audit.request_object({**opts, "apiVersion": options.INTERNAL})
     listing = await list_handler.page(scope, info.namespace, wanted, chosen)
     for entry in listing.entries:
         write = scope.write(request, dict(opts), entry.name)
         write.namespace = entry.namespace
+        write.collective = True
         try:
             await scope.store.delete(write)
         except ApiError as error:

@@ -63,6 +63,7 @@ class Write:
     version, group: of the request's resource. name: from the URL, "" for a create. size: bytes of the body, or of the
     stored object if that is larger. sent: the body of a create or PUT that is JSON. options: CreateOptions,
     UpdateOptions, PatchOptions or DeleteOptions. warnings, annotations: collect what goes into Warning headers and the audit log.
+    collective: one of a collection that is deleted; admission is told no name.
     """
 
     user: User
@@ -74,6 +75,7 @@ class Write:
     size: int = 0
     sent: bytes = b""
     dry_run: bool = False
+    collective: bool = False
     options: Obj = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     annotations: dict[str, str] = field(default_factory=dict)
@@ -526,7 +528,7 @@ class Store:
 
     def _attributes(self, write: Write, operation: Operation, obj: Obj | None, old: Obj | None) -> Attributes:
         environment, kind = self.environment, self.kind
-        name = write.name
+        name = "" if write.collective else write.name
         if not name and obj is not None:
             name = obj["metadata"].get("name") or ""
         return Attributes(
