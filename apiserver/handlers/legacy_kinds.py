@@ -19,9 +19,9 @@ SCHEME = 'in scheme "pkg/api/legacyscheme/scheme.go:30"'
 _WORKLOADS = ("Deployment", "DaemonSet", "ReplicaSet", "StatefulSet", "ControllerRevision")
 # (group, version) no longer served -> kinds that the original still decodes there, with the group they belong to now.
 _RETIRED: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
-    ("extensions", "v1beta1"): ("", ("Deployment", "DaemonSet", "ReplicaSet", "Ingress", "NetworkPolicy")),
-    ("apps", "v1beta1"): ("apps", ("Deployment", "StatefulSet", "ControllerRevision")),
-    ("apps", "v1beta2"): ("apps", _WORKLOADS),
+    ("extensions", "v1beta1"): ("", ("Deployment", "DaemonSet", "ReplicaSet", "Ingress", "NetworkPolicy", "Scale")),
+    ("apps", "v1beta1"): ("apps", ("Deployment", "StatefulSet", "ControllerRevision", "Scale")),
+    ("apps", "v1beta2"): ("apps", (*_WORKLOADS, "Scale")),
     ("batch", "v1beta1"): ("batch", ("CronJob",)),
     ("autoscaling", "v2beta1"): ("autoscaling", ("HorizontalPodAutoscaler",)),
     ("autoscaling", "v2beta2"): ("autoscaling", ("HorizontalPodAutoscaler",)),
@@ -93,7 +93,7 @@ def problem(parsed: codec.Parsed, kind: str, api_version: str, expected: Expecte
             return mismatch, True
         return _no_conversion(kind, version, expected), False
     current, kinds = _RETIRED.get((group, version), ("", ()))
-    if same and kind in kinds and (not current or current == expected.group):
+    if same and kind in kinds and (not current or current == expected.group or kind == "Scale"):
         return mismatch, True
     if kind == "List" and api_version == "v1":
         return _no_conversion(kind, version, expected), False
