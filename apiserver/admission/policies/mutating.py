@@ -15,7 +15,7 @@ from apimachinery.cel.errors import EvalError
 from apimachinery.errors import ApiError
 from apimachinery.gvk import split_api_version
 from apiserver.admission.base import Attributes, Env, Operation, forbidden
-from apiserver.admission.policies import conditions, definitions, patching
+from apiserver.admission.policies import conditions, definitions, patching, settings
 from apiserver.admission.policies.definitions import Definitions, Invocation, Policy, Problem
 from apiserver.admission.policies.evaluation import Decisions, Evaluation
 from apiserver.admission.policies.patching import PatchFailed
@@ -72,6 +72,7 @@ class _Refusal(NamedTuple):
 
 class Plugin:
     def __init__(self, env: Env) -> None:
+        settings.check(env.configuration, settings.MUTATING)
         self._env = env
         self._definitions: Definitions[list[Mutation]] = Definitions(
             env, "mutatingadmissionpolicies", "mutatingadmissionpolicybindings", _mutations, mutation=True

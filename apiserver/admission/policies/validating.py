@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from apimachinery.errors import ApiError
 from apiserver.admission.base import Attributes, Env, Operation, forbidden
-from apiserver.admission.policies import conditions, definitions
+from apiserver.admission.policies import conditions, definitions, settings
 from apiserver.admission.policies.definitions import Binding, Definitions, Invocation, Policy, Problem
 from apiserver.admission.policies.evaluation import BUDGET, Decisions, Evaluation, OutOfBudget, Result
 from apiserver.registry.kind import Obj
@@ -67,6 +67,7 @@ class _Refusal(NamedTuple):
 
 class Plugin:
     def __init__(self, env: Env) -> None:
+        settings.check(env.configuration, settings.VALIDATING)
         self._env = env
         self._definitions: Definitions[Parts] = Definitions(
             env, "validatingadmissionpolicies", "validatingadmissionpolicybindings", Parts.of

@@ -94,6 +94,11 @@ def test_files_that_are_refused(text: str, message: str, tmp_path: Path) -> None
          'kubeConfigFile: Invalid value: "rel": must be an absolute file path'),
         ("ValidatingAdmissionWebhook", {**WEBHOOKS, "kubeConfigFile": "/nonexistent"},
          "stat /nonexistent: no such file or directory"),
+        ("ValidatingAdmissionPolicy", WEBHOOKS,
+         'no kind "WebhookAdmissionConfiguration" is registered for version "apiserver.config.k8s.io/v1" in scheme '
+         '"k8s.io/apiserver/pkg/admission/plugin/policy/config/config.go:32"'),
+        ("MutatingAdmissionPolicy", {**WEBHOOKS, "kind": "ValidatingAdmissionPolicyConfiguration"},
+         "unexpected type: *policyconfig.ValidatingAdmissionPolicyConfiguration"),
         ("ValidatingAdmissionWebhook", {**WEBHOOKS, "staticManifestsDir": "x"},
          "staticManifestsDir: Forbidden: staticManifestsDir requires the ManifestBasedAdmissionControlConfig feature gate to "
          "be enabled"),
