@@ -21,7 +21,7 @@ bench:           ## measure, and print a table
 	@tools/setup test
 	@exec $(PY) -m bench $(ARGS)
 
-protos: setup    ## regenerate the Python of nodeagent/cri/*.proto
+protos: setup    ## regenerate the Python of the .proto files
 	@exec $(PY) -m nodeagent.cri.regenerate
 
 clean:           ## remove the virtual environment and caches (a cluster's data stays: steersman reset)

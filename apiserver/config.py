@@ -59,3 +59,7 @@ class Config:
     # Seconds after which a watch without timeoutSeconds ends at the earliest (at random up to twice this).
     history: float = 300
     # Seconds of old revisions that are kept for watches and paged lists, as etcd's compaction interval.
+    encryption_provider_config: Path | None = None
+    # EncryptionConfiguration: which resources are stored encrypted, and how. Without it they are stored as they are.
+    encryption_provider_config_automatic_reload: bool = False
+    # Whether that file is followed as it changes.

@@ -48,13 +48,13 @@ class Kubelets:
     ) -> None:
         self._reader = reader
         self._address_types = address_types
-        self._files = [path for path in (certificate, key) if path is not None]
+        self._identity = (certificate, key) if certificate is not None and key is not None else None
         self.tls = ssl.create_default_context(cafile=str(authority) if authority else None)
         if authority is None:
             self.tls.check_hostname = False
             self.tls.verify_mode = ssl.CERT_NONE
-        if len(self._files) == 2:
-            self.tls.load_cert_chain(*self._files)
+        if self._identity is not None:
+            self.tls.load_cert_chain(*self._identity)
         self.tls.set_alpn_protocols(["http/1.1"])
         self._session: aiohttp.ClientSession | None = None
 
@@ -72,12 +72,14 @@ class Kubelets:
 
     async def follow_files(self, clock: Clock) -> None:
         """Show kubelets the certificate that the files hold, as it is renewed; until cancelled."""
-        if len(self._files) == 2:
-            files = [filewatch.WatchedFile(path) for path in self._files]
-            await filewatch.watch(clock, files, self._renew)
+        if self._identity is None:
+            return
+        certificate, key = self._identity
 
-    async def _renew(self) -> None:
-        await asyncio.to_thread(self.tls.load_cert_chain, *self._files)
+        async def renew() -> None:
+            await asyncio.to_thread(self.tls.load_cert_chain, certificate, key)
+
+        await filewatch.watch(clock, [filewatch.WatchedFile(certificate), filewatch.WatchedFile(key)], renew)
 
     async def close(self) -> None:
         if self._session is not None:

@@ -60,7 +60,9 @@ from apiserver.registry.registry import LocalReader, LocalWriter, Registry
 from apiserver.registry.service_ips import ServiceAllocators
 from apiserver.registry.store import Environment, Store
 from apiserver.selfinfo import SelfInfo
+from apiserver.storage.base import Backend
 from apiserver.storage.cacher import Cacher, Caches
+from apiserver.storage.encryption import Encryption
 from openapi import schemas
 from openapi.schemas import TypeInfo
 from serving import memory, tls
@@ -83,7 +85,9 @@ class ApiServer:
         self.config = config
         self.clock = clock
         self.port = 0
-        self.caches = Caches(storage.open_backend(config.storage, clock, config.history), clock)
+        self.background: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}  # what runs while it serves, by name
+        self.encryption: Encryption | None = None
+        self.caches = Caches(self._engine(), clock)
         self.reader, self.writer = LocalReader(), LocalWriter()
         self.authentication = authn.build(config.authn, self.reader, clock, self.writer)
         self.authorization = authz.build(config.authz, self.reader, clock)
@@ -124,12 +128,14 @@ class ApiServer:
             scope_of=self._scope_of,
         )
         self.info = SelfInfo(self.app, clock, config, lambda: None, self.discovery.group_paths)
+        if self.encryption is not None and self.encryption.has_services:
+            for health in self.info.health.values():
+                health.add("kms-providers", self.encryption.check)
         self.authorization.metrics.register(self.info.metrics)
         self.audit = audit.build(config.audit, clock, self.info.metrics)
         self.http: HttpServer | None = None
         self.tls: ssl.SSLContext | None = None
         self.access = Access(self.reader, self.writer, clock)
-        self.background: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}  # what runs while it serves, by name
         self.conversions = Caller(self.reader, clock)
         self.custom = CustomResources(
             self.reader,
@@ -238,6 +244,17 @@ class ApiServer:
 
     # -- life
 
+    def _engine(self) -> Backend:
+        """Where objects are kept, encrypted if so told."""
+        config = self.config
+        engine = storage.open_backend(config.storage, self.clock, config.history)
+        if config.encryption_provider_config is None:
+            return engine
+        follow = config.encryption_provider_config_automatic_reload
+        self.encryption = Encryption(config.encryption_provider_config, engine, self.clock, follow=follow)
+        self.background["encryption"] = self.encryption.run
+        return self.encryption.backend
+
     async def start(self) -> None:
         """Everything up to being ready. Raises what makes starting impossible, with nothing left open."""
         for kind in kinds.all_kinds():
@@ -245,6 +262,8 @@ class ApiServer:
         self._paths()
         self._add_metrics()
         self.app.use(self._filters())
+        if self.encryption is not None:
+            await self.encryption.start()
         await self.caches.start()
         self.registry_ready()
         try:
@@ -303,6 +322,8 @@ class ApiServer:
         await self.authentication.close()
         await self.aggregator.close()
         await self.caches.close()
+        if self.encryption is not None:
+            await self.encryption.close()
         if self.audit is not None:
             await self.audit.close()
 
@@ -323,7 +344,7 @@ class ApiServer:
             "authn": AuthenticationFilter(self.authentication, audit_filter),
             "impersonation": ImpersonationFilter(self.authorization),
             "fairness": self._limits(),
-            "authz": AuthorizationFilter(self.authorization),
+            "authz": AuthorizationFilter(self.authorization, self.authorization.metrics.attempts),
         }
         if audit_filter is not None:
             built["audit"] = audit_filter

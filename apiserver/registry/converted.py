@@ -59,6 +59,9 @@ class ConvertedCache:
     async def fresh(self, revision: int, seconds: float = 3.0) -> None:
         await self.base.fresh(revision, seconds)
 
+    async def stale(self, key: str) -> bool:
+        return await self.base.stale(key)
+
     async def list(
         self,
         namespace: str = "",

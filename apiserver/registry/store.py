@@ -136,15 +136,16 @@ class Store:
             self.kind.on_read(obj, entry.version)
         return obj
 
-    async def get(self, namespace: str, name: str) -> Entry:
-        """The object, or 404."""
+    async def get(self, namespace: str, name: str, *, group: str = "") -> Entry:
+        """The object, or 404. group: as in missing."""
         entry = await self.cache.get(self.key(namespace, name))
         if entry is None:
-            raise self.missing(name)
+            raise self.missing(name, group)
         return entry
 
-    def missing(self, name: str) -> ApiError:
-        return errors.not_found(self.kind.group, self.kind.plural, name)
+    def missing(self, name: str, group: str = "") -> ApiError:
+        """group: of the request's resource, where another one shares the objects."""
+        return errors.not_found(group or self.kind.group, self.kind.plural, name)
 
     # -- creating
 
@@ -222,7 +223,7 @@ class Store:
                 return Draft(await self._rehearsed(obj))
             return await self._store(key, obj, 0)
         except KeyExists:
-            raise await self._exists(key, obj) from None
+            raise await self._exists(key, obj, write.group) from None
 
     def _check_new(self, ctx: Ctx, obj: Obj) -> None:
         kind = self.kind
@@ -233,17 +234,25 @@ class Store:
         ctx.warnings.extend(kind.warn(ctx, obj, None))
         self._canonicalize(obj)
 
+    def _only_emptied(self, new: Obj, old: Obj) -> bool:
+        """Whether all that the generation would count is an empty list in place of none, which is no change."""
+        if self._settle is None:
+            return False
+        settled = self.copy(new)
+        self._settle(settled)
+        return bool(self.kind.generation_view(settled) == self.kind.generation_view(old))
+
     def _canonicalize(self, obj: Obj) -> None:
         self.kind.canonicalize(obj)
         if self._settle is not None:
             self._settle(obj)
 
-    async def _exists(self, key: str, obj: Obj) -> ApiError:
+    async def _exists(self, key: str, obj: Obj, group: str) -> ApiError:
         kind, meta = self.kind, obj["metadata"]
         if meta.get("generateName"):
             error = metadata.generated_name_conflict(kind, meta["name"])
         else:
-            error = errors.already_exists(kind.group, kind.plural, meta["name"])
+            error = errors.already_exists(group or kind.group, kind.plural, meta["name"])
         live = await self.cache.get(key)
         if live is not None and live.decode()["metadata"].get("deletionTimestamp"):
             error.message = f"object is being deleted: {error.message}"
@@ -272,7 +281,7 @@ class Store:
             entry = await self.cache.get(key)
             if entry is None:
                 if not create_missing:
-                    raise self.missing(write.name)
+                    raise self.missing(write.name, write.group)
                 created = await self._create_on_update(write, transform, uid, may_create, admission)
                 if created is None:
                     continue
@@ -311,7 +320,7 @@ class Store:
     def _uid_mismatch(self, write: Write, wanted: str, found: str) -> ApiError:
         path = metadata.storage_path(self.kind, self.key(write.namespace, write.name), dry_run=write.dry_run)
         return errors.conflict(
-            self.kind.group,
+            write.group or self.kind.group,
             self.kind.plural,
             write.name,
             f"StorageError: invalid object, Code: 4, Key: {path}, ResourceVersion: 0, AdditionalErrorMsg: "
@@ -351,7 +360,7 @@ class Store:
         updating.carry_over(new, old, write.subresource, self._status_fields)
         kind.prepare_update(ctx, new, old)
         counts = kind.has_generation and write.subresource not in updating.STATUS_WRITERS
-        if counts and kind.generation_view(new) != kind.generation_view(old):
+        if counts and kind.generation_view(new) != kind.generation_view(old) and not self._only_emptied(new, old):
             meta["generation"] = old_meta.get("generation", 0) + 1
         updating.keep_system_fields(meta, old_meta)
         await kind.begin_update(ctx, new, old)
@@ -362,7 +371,7 @@ class Store:
             if not write.dry_run:
                 await self._remove(ctx, key, entry, old)
             return Draft(new)
-        if new == old and self._is_current(key, entry, new):
+        if new == old and self._is_current(key, entry, new) and not await self.cache.stale(key):
             return entry
         if write.dry_run:
             return Draft(await self._rehearsed(new))
@@ -387,7 +396,7 @@ class Store:
                 )
                 raise errors.invalid(self.kind.group, self.kind.plural, write.name, [problem])
         elif revision != entry.revision:
-            raise errors.conflict(self.kind.group, self.kind.plural, write.name, errors.OBJECT_MODIFIED)
+            raise errors.conflict(write.group or self.kind.group, self.kind.plural, write.name, errors.OBJECT_MODIFIED)
         meta["resourceVersion"] = str(entry.revision)
 
     async def replace(self, namespace: str, name: str, change: Callable[[Obj], Obj], *, dry_run: bool = False) -> None:
@@ -416,7 +425,7 @@ class Store:
         while True:
             entry = await self.cache.get(key)
             if entry is None:
-                raise self.missing(write.name)
+                raise self.missing(write.name, write.group)
             write.options = dict(pristine)
             try:
                 return await self._delete(write, key, entry, admission)

@@ -154,5 +154,8 @@ class Backend(Protocol):
     def changes(self, prefix: str, after: int, until: int) -> AsyncIterator[Sequence[Change]]:
         """The kept changes with after < revision <= until, in revision order, in pages. Compacted."""
 
+    async def stale(self, key: str) -> bool:
+        """Whether the key's value lies there otherwise than it would be written now, though it reads the same."""
+
     async def compact(self, revision: int) -> None:
         """Forget what was overwritten or deleted up to that revision."""

@@ -178,6 +178,10 @@ class Cacher:
         assert previous is not None  # it was at if_revision when the deletion was decided
         return previous.at(revision)
 
+    async def stale(self, key: str) -> bool:
+        """Whether the object should be written even though nothing changed; see base.py."""
+        return await self._backend.stale(self.prefix + key)
+
     async def fresh(self, revision: int, seconds: float = 3.0) -> None:
         """Wait until the cache has reached that revision ("not older than"), at most so long. FutureRevision."""
         try:

@@ -212,6 +212,10 @@ class SQLite:
 
     # -- housekeeping
 
+    async def stale(self, key: str) -> bool:
+        """Never: values are written as they are."""
+        return False
+
     async def compact(self, revision: int) -> None:
         def step(batch: Batch) -> int:
             return _forget(batch, min(revision, self.revision))

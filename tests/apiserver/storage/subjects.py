@@ -11,12 +11,16 @@ from typing import Any, Protocol
 from apimachinery.clock import Clock
 from apiserver.storage import base, open_backend
 from apiserver.storage.cacher import Cacher, Caches
+from apiserver.storage.encryption.backend import Encrypted
+from apiserver.storage.encryption.configuration import Provider, Rule
+from apiserver.storage.encryption.providers import Keyed, Providers
 from apiserver.storage.entry import Entry, pack
 
 PREFIX = "/registry/core/things/"
 ENGINES: dict[str, Callable[[Path], str]] = {
     "sqlite": lambda folder: f"sqlite:{folder}/store.db",
     "memory": lambda folder: "memory:",
+    "encrypted": lambda folder: f"sqlite:{folder}/store.db",
 }
 
 Items = list[tuple[str, str, int]]  # key, data, revision
@@ -158,6 +162,9 @@ def _data(value: bytes) -> str:
 async def opened(engine: str, cached: bool, folder: Path, clock: Clock, history: float = 300) -> AsyncIterator[Subject]:
     """A started subject on that engine; closed at the end."""
     backend = open_backend(ENGINES[engine](folder), clock, history)
+    if engine == "encrypted":
+        stated = Rule((("*", "*"),), (Provider("aesgcm", (("a", b"k" * 32),)),))
+        backend = Encrypted(backend, [(stated, Providers([Keyed(stated.providers[0])]))])
     if not cached:
         await backend.start()
         try:
