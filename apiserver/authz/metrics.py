@@ -20,6 +20,11 @@ class AuthorizationMetrics:
             "Decisions of authorizers that ended the chain, by authorizer and decision.",
             ("type", "name", "decision"),
         )
+        self.attempts = Counter(
+            "authorization_attempts_total",
+            "Requests by what authorization said: 'allowed', 'denied', 'no-opinion' or 'error'.",
+            ("result",),
+        )
         self.evaluations = Counter(
             f"{prefix}_webhook_evaluations_total", "Round trips to authorization webhooks.", ("name", "result")
         )
@@ -47,6 +52,7 @@ class AuthorizationMetrics:
 
     def register(self, metrics: Metrics) -> None:
         metrics.add(
+            self.attempts,
             self.decisions,
             self.evaluations,
             self.durations,

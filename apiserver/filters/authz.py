@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from apiserver.authz.base import Authorizer
     from apiserver.filters.base import Proceed, Request
     from apiserver.requestinfo import RequestInfo
+    from serving.metrics import Counter
     from serving.reply import Reply
 
 T = TypeVar("T")
@@ -69,24 +70,36 @@ def _parsed(parse: Callable[[str], T], text: str) -> T | None:
         return None
 
 
+NO_SNIFFING = ("X-Content-Type-Options", "nosniff")  # of refusals, whose texts hold what clients sent
+
+
+_ALLOWED, _DENIED, _NO_OPINION, _ERROR = ("allowed",), ("denied",), ("no-opinion",), ("error",)
+
+
 class AuthorizationFilter:
     """Asks the authorizers once per request."""
 
-    def __init__(self, authorizer: Authorizer) -> None:
+    def __init__(self, authorizer: Authorizer, attempts: Counter) -> None:
+        """attempts: counts what was said."""
         self._authorizer = authorizer
+        self._count = attempts.add
 
     async def __call__(self, request: Request, proceed: Proceed) -> Reply:
         asked = attributes(request)
         decision = await self._authorizer.authorize(asked)
         if decision.allowed:
+            self._count(_ALLOWED)
             request.annotations["authorization.k8s.io/decision"] = "allow"
             request.annotations["authorization.k8s.io/reason"] = decision.reason
             return await proceed(request)
         if decision.error:
+            self._count(_ERROR)
             request.annotations["authorization.k8s.io/reason"] = "internal error"
             raise _undecided(request, decision.error)
+        self._count(_DENIED if decision.verdict == "deny" else _NO_OPINION)
         request.annotations["authorization.k8s.io/decision"] = "forbid"
         request.annotations["authorization.k8s.io/reason"] = decision.reason
+        request.reply_headers = (*request.reply_headers, NO_SNIFFING)
         raise base.forbidden(asked, decision.reason)
 
 

@@ -297,4 +297,6 @@ async def test_a_server_that_asks_a_webhook(tmp_path: Path) -> None:
             assert (
                 'apiserver_authorization_decisions_total{type="Webhook",name="default",decision="allowed"}' in metrics
             )
+            for result in ("allowed", "error"):
+                assert f'authorization_attempts_total{{result="{result}"}}' in metrics
             assert 'apiserver_authorization_webhook_evaluations_total{name="default",result="error"} 1' in metrics
