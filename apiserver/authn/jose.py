@@ -130,7 +130,7 @@ def check(public: PublicKey, algorithm: str, signed: bytes, signature: bytes) ->
             return False
         r, s = int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big")
         public.verify(encode_dss_signature(r, s), signed, ec.ECDSA(digest))
-    except InvalidSignature:
+    except (InvalidSignature, ValueError):  # ValueError: a key too small for the digest
         return False
     return True
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from apimachinery.clock import Clock
 from apimachinery.field import go_quote
-from apiserver.authn import jose
 from apiserver.authn.base import CREDENTIAL_ID, AuthenticationError
 from apiserver.authn.metrics import IssuerMetrics
 from apiserver.authn.oidc import claims as decoding
@@ -79,13 +78,8 @@ class JwtAuthenticator:
     async def close(self) -> None:
         await self._http.close()
 
-    async def authenticate_token(self, token: str) -> User | None:
-        """The user; None for tokens of other issuers. AuthenticationError."""
-        issuer = jose.peek_issuer(token)
-        if issuer == "accounts.google.com":
-            issuer = "https://accounts.google.com"
-        if issuer != self.issuer:
-            return None
+    async def authenticate_token(self, token: str) -> User:
+        """The user of a token that says to be of this issuer. AuthenticationError."""
         begun = self._clock.monotonic()
         try:
             user = await self._authenticate(token)

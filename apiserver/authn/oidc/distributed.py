@@ -23,7 +23,7 @@ _MAX_ISSUERS = 64  # the endpoints are named by tokens that are verified: there 
 
 
 class ClaimResolver:
-    """Looks up one claim. RequestErrors are ProviderError, with the original's words."""
+    """Looks up one claim. What it cannot have is a ProviderError, with the original's words."""
 
     def __init__(
         self,

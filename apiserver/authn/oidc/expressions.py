@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apimachinery.cel import types
+from apimachinery.cel.admission import USER_TYPES
 from apimachinery.cel.env import Env, Program
 from apimachinery.cel.errors import CelError, CompileError, ProgramError
 from apimachinery.cel.schemas import unescape
@@ -18,7 +19,6 @@ from apimachinery.cel.syntax import Call, Ident, Literal, Node, Select, children
 from apimachinery.cel.values import MISSING, View
 from apiserver.authn.base import AuthenticationError
 from apiserver.authn.user import User
-from apiserver.validation.expressions import USER_TYPES
 
 CLAIMS, USER = "claims", "user"
 _OPTIONAL_SELECT = "_?._"

@@ -16,6 +16,7 @@ from apimachinery import clock as clocks
 from apimachinery import field
 from apimachinery.clock import Clock
 from apiserver import filewatch
+from apiserver.authn import jose
 from apiserver.authn.base import Response
 from apiserver.authn.metrics import AuthenticationMetrics, IssuerMetrics
 from apiserver.authn.oidc import configuration as configurations
@@ -26,6 +27,7 @@ from apiserver.configscheme import ConfigError, aggregate
 
 log = logging.getLogger(__name__)
 
+_GOOGLE, _GOOGLE_OF_OLD = "https://accounts.google.com", "accounts.google.com"
 _PATIENCE = 60.0  # seconds for the issuers of a new configuration
 _LINGER = 60.0  # seconds that those of an old one live on
 _RETRY = 60.0  # seconds until a configuration whose issuers could not be discovered is tried again
@@ -38,7 +40,7 @@ class _Issuers:
         self, configuration: Configuration, disallowed: Sequence[str], clock: Clock, metrics: AuthenticationMetrics
     ) -> None:
         """ConfigError for what only shows when it is to be used."""
-        self.authenticators: list[JwtAuthenticator] = []
+        self.by_url: dict[str, JwtAuthenticator] = {}
         self._metrics: dict[str, IssuerMetrics] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         for jwt in configuration.jwt:
@@ -52,8 +54,8 @@ class _Issuers:
             if unknown:
                 raise ConfigError(f"oidc: unsupported signing alg: {field.go_quote(sorted(unknown)[0])}")
             counted = self._metrics[jwt.issuer.url] = metrics.issuer(jwt.issuer.url)
-            self.authenticators.append(
-                JwtAuthenticator(jwt, compiled, configuration.algorithms, clock, self._spawn, counted)
+            self.by_url[jwt.issuer.url] = JwtAuthenticator(
+                jwt, compiled, configuration.algorithms, clock, self._spawn, counted
             )
 
     @property
@@ -63,7 +65,7 @@ class _Issuers:
     @property
     def problem(self) -> str:
         """What keeps an issuer from being usable; "" when all are."""
-        problems = [one.problem for one in self.authenticators if one.problem]
+        problems = [one.problem for one in self.by_url.values() if one.problem]
         return problems[0] if len(problems) < 2 else "[" + ", ".join(problems) + "]" if problems else ""
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -77,14 +79,14 @@ class _Issuers:
             log.error("%s failed", task.get_name(), exc_info=error)
 
     async def initialise(self) -> None:
-        await asyncio.gather(*(one.initialise() for one in self.authenticators))
+        await asyncio.gather(*(one.initialise() for one in self.by_url.values()))
 
     async def close(self, still_there: set[str]) -> None:
         for url, counted in self._metrics.items():
             counted.stop(forget=url not in still_there)
         for task in list(self._tasks):
             task.cancel()
-        for one in self.authenticators:
+        for one in self.by_url.values():
             await one.close()
 
 
@@ -120,11 +122,11 @@ class JwtAuthenticators:
         shared = tuple(a for a in audiences if a in self._audiences) if audiences else self._audiences
         if self._audiences and not shared:
             return None
-        for authenticator in self._issuers.authenticators:
-            user = await authenticator.authenticate_token(token)
-            if user is not None:
-                return Response(user, shared)
-        return None
+        issuer = jose.peek_issuer(token)
+        if issuer is None:
+            return None
+        authenticator = self._issuers.by_url.get(_GOOGLE if issuer == _GOOGLE_OF_OLD else issuer)
+        return None if authenticator is None else Response(await authenticator.authenticate_token(token), shared)
 
     async def run(self) -> None:
         """Until cancelled."""
