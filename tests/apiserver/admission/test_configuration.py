@@ -8,16 +8,21 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from apimachinery.clock import ControlledClock
 from apimachinery.errors import ApiError
 from apiserver import admission
 from apiserver.admission.chain import enabled
 from apiserver.admission.webhooks import identities
+from apiserver.admission.webhooks.caller import Caller
 from apiserver.authn.user import User
 from apiserver.configscheme import ConfigError
 from tests.apiserver.admission.support import World, pod
 from tests.apiserver.authz.test_webhook import kubeconfig
-from tests.support import servers
+from tests.support import certificates, servers
+from tests.support.reader import MemoryObjects
 
 HEAD = "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\n"
 POD_SECURITY = {"apiVersion": "pod-security.admission.config.k8s.io/v1", "kind": "PodSecurityConfiguration"}
@@ -353,7 +358,7 @@ async def test_as_whom_webhooks_are_called(tmp_path: Path) -> None:
     assert found is not None
 
     async def header(target: str) -> str:
-        identity = found.of(target)
+        identity = found.of(target) if found is not None else None
         return (await identity.headers())["Authorization"] if identity is not None else ""
 
     assert await header("svc.ns.svc:443") == "Bearer service"
@@ -366,3 +371,32 @@ async def test_as_whom_webhooks_are_called(tmp_path: Path) -> None:
     found = identities.load(json.dumps({**WEBHOOKS, "kubeConfigFile": str(file)}).encode())
     assert found is not None
     assert found.of("elsewhere:443") is None
+
+
+async def test_a_webhook_is_shown_the_certificate_that_is_for_it(tmp_path: Path) -> None:
+    authority = certificates.authority("clients")
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    key = ec.generate_private_key(ec.SECP256R1())
+    (tmp_path / "client.crt").write_bytes(certificates.client_pem(authority, key, "webhooks"))
+    private = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (tmp_path / "client.key").write_bytes(key.private_bytes(*private))
+    seen = []
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        assert request.transport is not None
+        shown = request.transport.get_extra_info("peercert")
+        seen.append((shown["subject"][-1][0][1], request.headers.get("Authorization")))
+        review = json.loads(await request.read())
+        return web.json_response({**review, "response": {"uid": review["request"]["uid"], "allowed": True}})
+
+    async with servers.listening(tmp_path, answer, client_ca=tmp_path / "ca.pem") as listener:
+        file = tmp_path / "kubeconfig"
+        user = {"client-certificate": "client.crt", "client-key": "client.key", "token": "t"}
+        file.write_text(json.dumps({"users": [{"name": f"127.0.0.1:{listener.port}", "user": user}]}))
+        found = identities.load(json.dumps({**WEBHOOKS, "kubeConfigFile": str(file)}).encode())
+        caller = Caller(MemoryObjects(), ControlledClock(), found)
+        config = {"url": f"https://127.0.0.1:{listener.port}/", "caBundle": listener.bundle}
+        review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "u"}}
+        await caller.post(config, review, 5)
+        await caller.close()
+        assert seen == [("webhooks", "Bearer t")]
