@@ -386,7 +386,7 @@ class _Converter(_Walk):
     def integer(self, value: Any, go_type: str, low: int, high: int) -> Any:
         """Integral floats are taken, and what is too large wraps."""
         if isinstance(value, float) and value.is_integer():
-            value = int(value)
+            value = int(value) if abs(value) < 0x7FFFFFFFFFFFFFFF else -0x8000000000000000  # as such processors do it
         if type(value) is int and not low <= value <= high:
             return (value - low) % (high - low + 1) + low
         return super().integer(value, go_type, low, high)

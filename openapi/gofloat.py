@@ -34,7 +34,7 @@ def plain(number: float) -> int | float:
 
 def json(number: float) -> str:
     """The text that encoding/json writes."""
-    return str(plain(number))
+    return str(number if isinstance(number, int) else plain(number))
 
 
 def _general(text: str, number: float) -> str:

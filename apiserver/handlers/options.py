@@ -5,19 +5,20 @@ DeleteOptions, ListOptions, GetOptions. Decoding is as lenient, and validation a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from apimachinery import errors, field
-from apimachinery.errors import ApiError
 from apimachinery.field import FieldError
 from apiserver import negotiate
 from apiserver.filters.base import Request
 from apiserver.registry.kind import Obj
 from apiserver.requestinfo import parse_bool
 from apiserver.validation import meta as meta_rules
+from openapi import codec, schemas
 
 Query = dict[str, list[str]]
 _META = "meta.k8s.io"
+_DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
+_DELETE_FIELDS = ("gracePeriodSeconds", "orphanDependents", "propagationPolicy", "dryRun", "preconditions")
 INT64 = range(-(1 << 63), 1 << 63)
 
 
@@ -150,59 +151,37 @@ def _delete_query(query: Query) -> Obj:
     return options
 
 
-_DELETE_FIELDS: dict[str, type | tuple[type, ...]] = {
-    "gracePeriodSeconds": int,
-    "orphanDependents": bool,
-    "propagationPolicy": str,
-    "dryRun": list,
-    "preconditions": dict,
-}
-
-
 def _delete_body(body: bytes, media_type: str) -> Obj:
     parsed = _load(body, media_type)
-    if not isinstance(parsed, dict):
-        name = {list: "array", str: "string", bool: "bool"}.get(type(parsed), "number")
+    found = parsed.obj
+    if found is None:
+        return {}  # to Go, null is an object of which nothing is told
+    if not isinstance(found, dict):
+        name = {list: "array", str: "string", bool: "bool"}.get(type(found), "number")
         raise errors.bad_request(
             "couldn't get version/kind; json parse error: json: cannot unmarshal "
             f'{name} into Go value of type struct {{ APIVersion string "json:\\"apiVersion,omitempty\\""; '
             'Kind string "json:\\"kind,omitempty\\"" }'
         )
-    kind, version = parsed.get("kind") or "DeleteOptions", parsed.get("apiVersion") or "meta.k8s.io/v1"
+    kind, version = found.get("kind") or "DeleteOptions", found.get("apiVersion") or "meta.k8s.io/v1"
     if kind != "DeleteOptions":
         scheme = 'in scheme "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27"'
         raise errors.bad_request(f'no kind "{kind}" is registered for version "{version}" {scheme}')
-    options: Obj = {}
-    for name, wanted in _DELETE_FIELDS.items():
-        value = parsed.get(name)
-        if value is None:
-            continue
-        if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-            raise _wrong_type(name, value)
-        options[name] = value
-    for name in ("uid", "resourceVersion"):
-        value = (options.get("preconditions") or {}).get(name)
-        if value is not None and not isinstance(value, str):
-            raise _wrong_type(f"preconditions.{name}", value)
-    if not all(isinstance(value, str) for value in options.get("dryRun", ())):
-        raise _wrong_type("dryRun", 0)
-    return options
-
-
-def _load(body: bytes, media_type: str) -> Any:
-    from openapi import codec
-
     try:
-        return codec.parse(body, media_type).obj
+        options: Obj = codec.decode(schemas.load().type(_DELETE_OPTIONS), parsed)[0]
+    except codec.DecodeError as error:
+        raise errors.bad_request(str(error)) from None
+    return {name: options[name] for name in _DELETE_FIELDS if name in options}
+
+
+def _load(body: bytes, media_type: str) -> codec.Parsed:
+    try:
+        return codec.parse(body, media_type)
     except codec.ParseError as error:
         if media_type == negotiate.PROTOBUF:
             raise errors.bad_request(str(error)) from error
-        raise errors.bad_request(f"couldn't get version/kind; json parse error: {error}") from error
-
-
-def _wrong_type(path: str, value: Any) -> ApiError:
-    name = {dict: "object", list: "array", str: "string", bool: "bool"}.get(type(value), "number")
-    return errors.bad_request(f"json: cannot unmarshal {name} into Go struct field DeleteOptions.{path}")
+        text = error.yaml or f"couldn't get version/kind; json parse error: {error}"
+        raise errors.bad_request(text) from error
 
 
 @dataclass(frozen=True, slots=True)

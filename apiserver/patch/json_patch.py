@@ -76,10 +76,10 @@ def check(patch: Parsed) -> list[str]:
     return [f"json patch {problem}" for problem in problems]
 
 
-def apply(doc: Any, patch: Parsed, touched: set[int] | None = None) -> Any:
+def apply(doc: Any, patch: Parsed, touched: Touched | None = None) -> Any:
     """The document with the operations applied in order; `doc` is changed. ApiError 400, 413 or 422.
 
-    touched: takes the ids of objects that were opened on the way.
+    touched: takes the ids of objects that were opened on the way (True), or that operations brought along (False).
     """
     operations = patch.obj if patch.obj is not None else []
     if not isinstance(operations, list) or not all(isinstance(operation, dict) for operation in operations):
@@ -90,10 +90,10 @@ def apply(doc: Any, patch: Parsed, touched: set[int] | None = None) -> Any:
         raise ApiError(422, "Invalid", REJECTED, details={}) from None
 
 
-def applied(doc: Any, operations: list[dict[str, Any]], touched: set[int] | None = None) -> Any:
+def applied(doc: Any, operations: list[dict[str, Any]], touched: Touched | None = None) -> Any:
     """As apply, of operations in place of a patch as sent; OperationFailed tells what cannot be done."""
     _bound(operations)
-    run = _Run(doc, set() if touched is None else touched)
+    run = _Run(doc, {} if touched is None else touched)
     try:
         for operation in operations:
             run.apply(operation)
@@ -117,15 +117,31 @@ def weight(raw: bytes) -> int:
     return len(raw) if copies < 4 else max(len(raw), MAX_COPIED_BYTES)
 
 
+Touched = dict[int, bool]
+
+
 class _Run:
     """One patch being applied to one document."""
 
-    def __init__(self, doc: Any, touched: set[int]) -> None:
+    def __init__(self, doc: Any, touched: Touched) -> None:
         self.doc = doc
         self.touched = touched
-        touched.add(id(doc))
+        touched[id(doc)] = True
         self.copied = 0
         self.shifted = 0
+
+    def brought(self, value: Any) -> Any:
+        """A copy of an operation's value, which keeps its order in texts until an operation opens it."""
+        value = _fresh(value)
+        waiting = [value]
+        while waiting:
+            inner = waiting.pop()
+            if isinstance(inner, dict):
+                self.touched[id(inner)] = False
+                waiting.extend(inner.values())
+            elif isinstance(inner, list):
+                waiting.extend(inner)
+        return value
 
     def apply(self, operation: dict[str, Any]) -> None:
         op = operation.get("op")
@@ -155,7 +171,7 @@ class _Run:
                 return None, ""
             if not isinstance(container, dict | list):
                 return None, ""
-            self.touched.add(id(container))
+            self.touched[id(container)] = True
         return container, parts[-1]
 
     def add(self, operation: dict[str, Any]) -> None:
@@ -164,7 +180,7 @@ class _Run:
         if container is None:
             raise OperationFailed(f'add operation does not apply: doc is missing path: "{path}": {_MISSING}')
         with _told(f"error in add for path: '{path}'"):
-            self.put(container, key, _fresh(operation.get("value")))
+            self.put(container, key, self.brought(operation.get("value")))
 
     def remove(self, operation: dict[str, Any]) -> None:
         path = _path(operation, "remove", brief=True)
@@ -186,7 +202,7 @@ class _Run:
         except OperationFailed:
             text = f"replace operation does not apply: doc is missing key: {path}: {_MISSING}"
             raise OperationFailed(text) from None
-        value = _fresh(operation.get("value"))
+        value = self.brought(operation.get("value"))
         if isinstance(container, dict):
             container[key] = value
         else:
@@ -197,8 +213,8 @@ class _Run:
         value = operation.get("value")
         if not isinstance(value, dict | list):
             raise OperationFailed("replace operation value must be object or array: %!w(<nil>)")
-        self.doc = _fresh(value)
-        self.touched.add(id(self.doc))
+        self.doc = self.brought(value)
+        self.touched[id(self.doc)] = True
 
     def move(self, operation: dict[str, Any]) -> None:
         source = _from(operation, "move")

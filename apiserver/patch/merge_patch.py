@@ -9,6 +9,7 @@ from openapi import codec, compile, explain
 from openapi.codec import Parsed
 from openapi.schemas import TypeInfo
 
+Touched = dict[int, bool]
 _OBJECT = TypeInfo("any", code="J")
 
 
@@ -24,37 +25,41 @@ def check(patch: Parsed) -> list[str]:
     return duplicate_fields(codec.pairs(patch)) if patch.duplicates else []
 
 
-def apply(doc: Any, patch: Parsed, touched: set[int] | None = None) -> Any:
-    """The document with the patch merged in; `doc` is changed. ApiError 400. touched: takes the ids of objects that were opened."""
+def apply(doc: Any, patch: Parsed, touched: Touched | None = None) -> Any:
+    """The document with the patch merged in; `doc` is changed. ApiError 400. touched: takes the ids of objects
+    that were opened (True).
+    """
     if not isinstance(patch.obj, dict):
         if isinstance(patch.obj, list):
             return patch.obj
         raise errors.bad_request("Invalid JSON Patch")
-    merge(doc, patch.obj, set() if touched is None else touched)
+    merge(doc, patch.obj, {} if touched is None else touched)
     return doc
 
 
-def merge(doc: dict[str, Any], patch: dict[str, Any], touched: set[int]) -> None:
-    touched.add(id(doc))
+def merge(doc: dict[str, Any], patch: dict[str, Any], touched: Touched) -> None:
+    touched[id(doc)] = True
     for key, value in patch.items():
         if value is None:
             doc.pop(key, None)
             continue
         current = doc.get(key)
         if current is None:
-            doc[key] = without_nulls(value)
+            doc[key] = without_nulls(value, touched)
         elif isinstance(current, dict) and isinstance(value, dict):
             merge(current, value, touched)
         else:
-            doc[key] = without_nulls(value) if not isinstance(current, dict) else compile.copy_json(value)
+            doc[key] = without_nulls(value, touched) if not isinstance(current, dict) else compile.copy_json(value)
 
 
-def without_nulls(value: Any) -> Any:
-    """A copy of the value without members that are null; null items of lists stay."""
+def without_nulls(value: Any, touched: Touched) -> Any:
+    """A copy of the value without members that are null; null items of lists stay. All of it counts as opened."""
     if isinstance(value, dict):
-        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+        copied = {key: without_nulls(item, touched) for key, item in value.items() if item is not None}
+        touched[id(copied)] = True
+        return copied
     if isinstance(value, list):
-        return [without_nulls(item) for item in value]
+        return [without_nulls(item, touched) for item in value]
     return value
 
 

@@ -19,6 +19,7 @@ from openapi.schemas import TypeInfo
 from openapi.structural import CustomType
 
 Obj = dict[str, Any]
+Touched = dict[int, bool]
 Validation = Literal["Ignore", "Warn", "Strict"]
 
 JSON_PATCH = "application/json-patch+json"
@@ -50,15 +51,24 @@ def patch(
         return _strategic(current, body, info, validation)
     module = json_patch if media_type == JSON_PATCH else merge_patch
     problems = module.check(body) if strict else []
-    touched: set[int] = set()
+    touched: Touched = {}
     patched = module.apply(current, body, touched)
     if wrong_type is not None and (text := wrong_type(patched)):
         raise _invalid(_json(patched, info, touched), text)
     try:
-        obj, unknown = info.decode(patched)
+        obj, unknown = _decoded(patched, info, touched)
     except codec.DecodeError as error:
         raise _invalid(_json(patched, info, touched), str(error)) from None
     return obj, _judge(problems + unknown, validation, lambda: _json(patched, info, touched))
+
+
+def _decoded(patched: Any, info: TypeInfo, touched: Touched) -> tuple[Obj, list[str]]:
+    """What is wrong is told in the order in which the original writes the document before it reads it again."""
+    try:
+        obj, unknown = info.decode(patched)
+    except codec.DecodeError:
+        return info.decode(_ordered(patched, info, touched))
+    return (obj, unknown) if len(unknown) < 2 else (obj, info.decode(_ordered(patched, info, touched))[1])
 
 
 def _strategic(current: Obj, body: codec.Parsed, info: TypeInfo, validation: Validation) -> tuple[Obj, list[str]]:
@@ -87,18 +97,21 @@ def _judge(problems: list[str], validation: Validation, drawn: Any) -> list[str]
     return problems
 
 
-def _json(patched: Any, info: TypeInfo, touched: set[int]) -> str:
-    """The patched document as texts show it: what the patch opened has sorted keys, the rest those of the Go types."""
+def _json(patched: Any, info: TypeInfo, touched: Touched) -> str:
+    """The patched document as texts show it: what the patch opened has sorted keys, what a JSON patch brought
+    along those that it had, the rest those of the Go types.
+    """
     return orjson.dumps(_ordered(patched, info, touched)).decode()
 
 
-def _ordered(value: Any, info: TypeInfo | None, touched: set[int]) -> Any:
+def _ordered(value: Any, info: TypeInfo | None, touched: Touched) -> Any:
     if isinstance(value, list):
         return [_ordered(item, info.elem if info is not None else None, touched) for item in value]
     if not isinstance(value, dict):
         return value
-    keys = sorted(value)
-    if info is not None and info.kind == "struct" and id(value) not in touched and not isinstance(info, CustomType):
+    opened = touched.get(id(value))
+    keys = list(value) if opened is False else sorted(value)
+    if info is not None and info.kind == "struct" and opened is None and not isinstance(info, CustomType):
         known = [name for name in info.fields if name in value]
         keys = known + [name for name in keys if name not in info.fields]
     below = info if info is not None and info.kind in ("struct", "map") else None
