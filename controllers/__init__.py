@@ -26,6 +26,7 @@ from controllers.namespace import NamespaceController
 from controllers.nodeipam import NodeIpamController
 from controllers.nodelifecycle import NodeLifecycleController
 from controllers.podgc import PodGcController
+from controllers.policystatus import PolicyStatusController
 from controllers.replicaset import ReplicaSetController, ReplicationController
 from controllers.resourcequota import ResourceQuotaController
 from controllers.rootca import RootCaPublisher
@@ -69,6 +70,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     AttributesClassProtectionController,
     ResourceQuotaController,
     ServiceCidrsController,
+    PolicyStatusController,
     SigningController,
     ApprovingController,
     ServingApprovingController,

@@ -63,6 +63,35 @@ async def discover(client: Client) -> Discovery:
     return found
 
 
+async def resources(client: Client) -> list[Resource]:
+    """Every resource in every version that it is served in. ApiError, Unreachable."""
+    found: list[Resource] = []
+    for root in ("/api", "/apis"):
+        answer = await client.raw(root, accept=_AGGREGATED)
+        if answer.get("kind") == "APIGroupDiscoveryList":
+            found += _every_version(answer)
+            continue
+        groups = answer.get("groups") or [
+            {"name": "", "versions": [{"version": v} for v in answer.get("versions") or ()]}
+        ]
+        for group in groups:
+            for entry in group["versions"]:
+                path = f"{root}/{group['name']}/{entry['version']}" if group["name"] else f"{root}/{entry['version']}"
+                part = Discovery()
+                await _read_legacy(client, group["name"], [(entry["version"], path)], part)
+                found += [served.resource for served in part.served]
+    return found
+
+
+def _every_version(answer: Obj) -> Iterable[Resource]:
+    for item in answer.get("items") or ():
+        group = (item.get("metadata") or {}).get("name") or ""
+        for version in item.get("versions") or ():
+            for entry in version.get("resources") or ():
+                kind = (entry.get("responseKind") or {}).get("kind") or ""
+                yield Resource(group, version["version"], entry["resource"], kind, entry.get("scope") == "Namespaced")
+
+
 def _read_aggregated(answer: Obj, found: Discovery) -> None:
     for item in answer.get("items") or ():
         group = (item.get("metadata") or {}).get("name") or ""

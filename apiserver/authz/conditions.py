@@ -12,12 +12,13 @@ from typing import Any
 
 from apimachinery import field
 from apimachinery.cel import types
+from apimachinery.cel.admission import Structs
 from apimachinery.cel.env import Env, Program
 from apimachinery.cel.errors import CompileError, CostExceeded, EvalError, ProgramError
 from apimachinery.cel.types import Type
 from apimachinery.field import FieldError
 from apiserver.configscheme import aggregate
-from apiserver.validation.expressions import Structs, text
+from apiserver.validation.expressions import text
 
 _MOST = 64
 S, STRINGS = types.STRING_TYPE, types.list_of(types.STRING_TYPE)

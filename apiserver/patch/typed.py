@@ -402,7 +402,7 @@ def _merge_lists(info: TypeInfo, live: list[Any], applied: list[Any]) -> Any:
 
 
 def remove(info: TypeInfo, value: Any, fields: Set) -> Any:
-    """The value without the items that are members of the set. What is left empty becomes null."""
+    """The value without the items that are members of the set. What is left empty stays, but becomes null as a whole."""
     if not fields:
         return value
     atom = _atom(info, value)
@@ -413,13 +413,15 @@ def remove(info: TypeInfo, value: Any, fields: Set) -> Any:
     if atom == "list":
         return _remove_items(info, value, fields)
     out = {}
+    deeper = False
     for key, item in value.items():
         node = fields.get("f:" + key)
         if node is None:
             out[key] = item
         elif not fieldset.is_member(node):
-            out[key] = remove(_child(info, key), item, node)
-    return out or None
+            deeper = True
+            out[key] = _left(item, remove(_child(info, key), item, node))
+    return out if out or deeper else None
 
 
 def _remove_items(info: TypeInfo, value: list[Any], fields: Set) -> Any:
@@ -429,8 +431,13 @@ def _remove_items(info: TypeInfo, value: list[Any], fields: Set) -> Any:
         if node is None:
             out.append(item)
         elif not fieldset.is_member(node):
-            out.append(remove(info.elem or DEDUCED, item, node))
+            out.append(_left(item, remove(info.elem or DEDUCED, item, node)))
     return out or None
+
+
+def _left(item: Any, rest: Any) -> Any:
+    """What remains of an item from which something inside was taken: a container at least."""
+    return type(item)() if rest is None and isinstance(item, dict | list) else rest
 
 
 # -- validation

@@ -6,111 +6,18 @@ namespaceObject, params (policies with a paramKind), authorizer (where it may be
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from apimachinery import field as paths
 from apimachinery.cel import mutation, types
+from apimachinery.cel.admission import LIBRARY_TYPES, NAMESPACE, REQUEST, REQUEST_TYPES, VARIABLES, VariableTypes
 from apimachinery.cel.declarations import named
 from apimachinery.cel.env import Env, Program
-from apimachinery.cel.errors import CompileError, EvalError, ProgramError
-from apimachinery.cel.types import FieldType, NamedTypes, Type
+from apimachinery.cel.errors import CompileError, ProgramError
+from apimachinery.cel.types import DYN_TYPE as DYN
+from apimachinery.cel.types import Type
 from apimachinery.field import FieldError
-
-_STRINGS = types.list_of(types.STRING_TYPE)
-_TEXTS = types.map_of(types.STRING_TYPE, types.STRING_TYPE)
-S, B, T, INT, DYN = types.STRING_TYPE, types.BOOL_TYPE, types.TIMESTAMP_TYPE, types.INT_TYPE, types.DYN_TYPE
-
-
-def _struct(name: str) -> Type:
-    return types.struct(f"kubernetes.{name}")
-
-
-_STRUCTS: dict[str, dict[str, Type]] = {
-    "GroupVersionKind": {"group": S, "version": S, "kind": S},
-    "GroupVersionResource": {"group": S, "version": S, "resource": S},
-    "UserInfo": {"username": S, "uid": S, "groups": _STRINGS, "extra": types.map_of(S, _STRINGS)},
-    "AdmissionRequest": {
-        "kind": _struct("GroupVersionKind"),
-        "resource": _struct("GroupVersionResource"),
-        "subResource": S,
-        "requestKind": _struct("GroupVersionKind"),
-        "requestResource": _struct("GroupVersionResource"),
-        "requestSubResource": S,
-        "name": S,
-        "namespace": S,
-        "operation": S,
-        "userInfo": _struct("UserInfo"),
-        "dryRun": B,
-        "options": DYN,
-    },
-    "NamespaceSpec": {"finalizers": _STRINGS},
-    "NamespaceCondition": {"status": S, "type": S, "lastTransitionTime": T, "message": S, "reason": S},
-    "NamespaceStatus": {"conditions": types.list_of(_struct("NamespaceCondition")), "phase": S},
-    "NamespaceMetadata": {
-        "name": S,
-        "generateName": S,
-        "namespace": S,
-        "labels": _TEXTS,
-        "annotations": _TEXTS,
-        "UID": S,
-        "creationTimestamp": T,
-        "deletionGracePeriodSeconds": INT,
-        "deletionTimestamp": T,
-        "generation": INT,
-        "resourceVersion": S,
-        "finalizers": _STRINGS,
-    },
-    "Namespace": {
-        "metadata": _struct("NamespaceMetadata"),
-        "spec": _struct("NamespaceSpec"),
-        "status": _struct("NamespaceStatus"),
-    },
-}
-
-
-class Structs:
-    """A provider of struct types that are written out as fields and their types."""
-
-    def __init__(self, structs: Mapping[str, Mapping[str, Type]]) -> None:
-        self._fields = {
-            name: {field: FieldType(type_, field) for field, type_ in fields.items()}
-            for name, fields in structs.items()
-        }
-
-    def has_type(self, name: str) -> bool:
-        return name in self._fields
-
-    def field(self, type_name: str, field_name: str) -> FieldType | None:
-        return self._fields[type_name].get(field_name)
-
-    def new(self, type_name: str, fields: dict[str, Any]) -> Any:
-        raise EvalError(f"unknown type: {type_name}")
-
-
-USER_TYPES = Structs({"kubernetes.UserInfo": _STRUCTS["UserInfo"]})  # what authentication's rules over users see
-_REQUEST_TYPES = Structs({f"kubernetes.{name}": fields for name, fields in _STRUCTS.items()})
-_LIBRARY_TYPES = NamedTypes(
-    *(named(name) for name in ("Authorizer", "PathCheck", "GroupCheck", "ResourceCheck", "Decision"))
-)
-VARIABLES = types.struct("kubernetes.variables")
-
-
-class VariableTypes:
-    """The fields of `variables`, which grow as a policy's variables are compiled one after the other."""
-
-    def __init__(self) -> None:
-        self.fields: dict[str, FieldType] = {}
-
-    def has_type(self, name: str) -> bool:
-        return name == VARIABLES.name
-
-    def field(self, type_name: str, field_name: str) -> FieldType | None:
-        return self.fields.get(field_name)
-
-    def new(self, type_name: str, fields: dict[str, Any]) -> Any:
-        raise EvalError(f"unknown type: {type_name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +60,7 @@ class Scope:
         assert self.variables is not None
         found = self.compile(text)
         if found.program is not None:
-            self.variables.fields[name] = FieldType(found.program.type, name)
+            self.variables.add(name, found.program.type)
         return found
 
     def _env(self, authorizer: bool) -> Env:
@@ -166,10 +73,10 @@ class Scope:
         names: dict[str, Type] = {
             "object": self.object_type,
             "oldObject": self.object_type,
-            "namespaceObject": _struct("Namespace"),
-            "request": _struct("AdmissionRequest"),
+            "namespaceObject": NAMESPACE,
+            "request": REQUEST,
         }
-        providers: list[types.TypeProvider] = [_REQUEST_TYPES, _LIBRARY_TYPES, *self.providers]
+        providers: list[types.TypeProvider] = [REQUEST_TYPES, LIBRARY_TYPES, *self.providers]
         if self.params:
             names["params"] = self.params_type
         if authorizer:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 from apimachinery.cel import macros, types
+from apimachinery.cel.admission import Structs
 from apimachinery.cel.env import Env
 from apimachinery.cel.errors import CompileError, ProgramError
 from apimachinery.cel.schemas import DeclaredSizes, DeclField, DeclType
-from apiserver.validation.expressions import Structs
 
 _DEVICE = "kubernetes.DRADevice"
 _MOST_COST = 1_000_000
