@@ -147,17 +147,18 @@ def _requests(running: Server) -> Iterator[Row]:
     account = b'{"metadata":{"name":"default"}}'
     asyncio.run(_once(target, request(target, "POST", f"{NAMESPACE}/serviceaccounts", account)))
 
-    def creates(kind: str, body: object) -> object:
+    def creates(kind: str, body: object, namespace: str = NAMESPACE) -> object:
         def make(number: int) -> Iterator[bytes]:
             at = 0
             while True:
                 at += 1
-                yield request(target, "POST", f"{NAMESPACE}/{kind}", body(f"{kind[:2]}-{number}-{at}"))  # type: ignore[operator]
+                yield request(target, "POST", f"{namespace}/{kind}", body(f"{kind[:2]}-{number}-{at}"))  # type: ignore[operator]
 
         return make
 
     yield rate(running, "ConfigMap creates", creates("configmaps", config_map), aim=2360)
     yield rate(running, "pod creates", creates("pods", pod), aim=1500)
+    yield rate(running, "pod creates in a quota", creates("pods", pod, asyncio.run(_quota(target))))
 
     def gets(number: int) -> Iterator[bytes]:
         raw = request(target, "GET", f"{NAMESPACE}/pods/po-{number}-1")
@@ -181,6 +182,24 @@ async def _once(target: Target, raw: bytes) -> None:
     connection = await Connection.open(target)
     await connection.ask(raw)
     connection.close()
+
+
+async def _quota(target: Target) -> str:
+    """The path of a new namespace whose quota counts pods and what they ask for, as its controller would have begun it."""
+    hard = {"pods": "1000000", "requests.cpu": "1000000", "requests.memory": "1000Ti", "count/pods": "1000000"}
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "all"}, "spec": {"hard": hard}}
+    status = {**quota, "status": {"hard": hard, "used": dict.fromkeys(hard, "0")}}
+    path = "/api/v1/namespaces/counted"
+    connection = await Connection.open(target)
+    for method, where, body in (
+        ("POST", "/api/v1/namespaces", {"metadata": {"name": "counted"}}),
+        ("POST", f"{path}/serviceaccounts", {"metadata": {"name": "default"}}),
+        ("POST", f"{path}/resourcequotas", quota),
+        ("PUT", f"{path}/resourcequotas/all/status", status),
+    ):
+        await connection.ask(request(target, method, where, json.dumps(body).encode()))
+    connection.close()
+    return path
 
 
 def _lists(running: Server) -> Iterator[Row]:
