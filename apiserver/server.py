@@ -131,6 +131,7 @@ class ApiServer:
         if self.encryption is not None and self.encryption.has_services:
             for health in self.info.health.values():
                 health.add("kms-providers", self.encryption.check)
+        self.authorization.metrics.config.server = self.authentication.metrics.identity
         self.authorization.metrics.register(self.info.metrics)
         self.audit = audit.build(config.audit, clock, self.info.metrics)
         self.http: HttpServer | None = None

@@ -70,7 +70,7 @@ class ConfigMetrics:
     def __init__(self) -> None:
         prefix, by = "apiserver_authorization_config_controller", ("status", "apiserver_id_hash")
         self.server = ""  # the hash of this server's identity
-        self._info: dict[Labels, float] = {}
+        self._applied = ""
         self.reloads = Counter(f"{prefix}_automatic_reloads_total", "Reloads of the authorization configuration.", by)
         self.last = Gauge(
             f"{prefix}_automatic_reload_last_timestamp_seconds", "When the configuration was last reloaded.", by
@@ -79,12 +79,15 @@ class ConfigMetrics:
             f"{prefix}_last_config_info",
             "The hash of the authorization configuration that was last applied.",
             ("apiserver_id_hash", "hash"),
-            lambda: self._info,
+            self._info,
         )
         self.all = (self.reloads, self.last, self.info)
 
     def applied(self, raw: bytes) -> None:
-        self._info = {(self.server, _hash(raw)): 1.0}
+        self._applied = _hash(raw)
+
+    def _info(self) -> dict[Labels, float]:
+        return {(self.server, self._applied): 1.0} if self._applied else {}
 
     def reloaded(self, now: float, *, well: bool) -> None:
         labels = ("success" if well else "failure", self.server)
