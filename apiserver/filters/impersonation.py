@@ -97,11 +97,15 @@ class ImpersonationFilter:
         headers = request.headers
         if _USER not in headers and not any(header[:12].lower() == "impersonate-" for header in headers):
             return await proceed(request)
-        wanted = requested(headers)
-        if wanted is not None:
-            request.user, mode = await self.impersonate(wanted, authz.attributes(request))
-            if mode and request.audit is not None:
-                request.audit.constrained(f"impersonate:{mode}")
+        try:
+            wanted = requested(headers)
+            if wanted is not None:
+                request.user, mode = await self.impersonate(wanted, authz.attributes(request))
+                if mode and request.audit is not None:
+                    request.audit.constrained(f"impersonate:{mode}")
+        except ApiError:
+            request.reply_headers = (*request.reply_headers, authz.NO_SNIFFING)
+            raise
         return await proceed(request)
 
     async def impersonate(self, wanted: User, a: Attributes) -> tuple[User, str]:

@@ -29,6 +29,15 @@ def test_the_order_of_filters() -> None:
     assert names == ["errors", "metrics", "deadline", "authn", "audit", "impersonation", "fairness", "authz"]
 
 
+async def test_refusals_are_not_to_be_sniffed(api: Api) -> None:
+    for headers in ({"Impersonate-User": "nobody"}, {"Impersonate-Group": "without a user"}):
+        async with api.session.get(
+            api.url + CMS, headers={"Authorization": f"Bearer {api.token}", **headers}
+        ) as response:
+            assert response.status in (400, 403)
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
 async def test_bodies_have_a_limit(api: Api) -> None:
     big = b'{"metadata":{"name":"a"},"data":{"k":"' + b"x" * (3 << 20) + b'"}}'
     told = await api.ask("POST", CMS, big)
