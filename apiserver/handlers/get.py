@@ -21,7 +21,7 @@ async def get(scope: Scope, request: Request) -> Reply:
     if request.raw_query:
         entry = await _with_options(scope, request)
     else:
-        entry = await scope.store.get(info.namespace, info.name)
+        entry = await scope.store.get(info.namespace, info.name, group=info.group)
     return await compression.compress(request, scope.reply(request, form, entry))
 
 
@@ -36,7 +36,7 @@ async def _with_options(scope: Scope, request: Request) -> Entry:
         entry = store.cache.peek(store.key(info.namespace, info.name))
         if entry is not None:
             return entry
-    return await store.get(info.namespace, info.name)
+    return await store.get(info.namespace, info.name, group=info.group)
 
 
 async def fresh(scope: Scope, revision: int) -> None:

@@ -87,7 +87,7 @@ def _merge(scope: Scope, request: Request, patch_type: str, raw: bytes, opts: Ob
 
     def change(live: Obj | None) -> Obj:
         if live is None:
-            raise scope.store.missing(request.info.name)
+            raise scope.store.missing(request.info.name, request.info.group)
         before = scope.server.copy(live)
         patched, warnings = patcher.patch(
             patch_type, live, raw, scope.type, validation, wrong_type=lambda doc: _wrong_type(scope, doc)

@@ -60,7 +60,7 @@ def validate(kind: Kind, ctx: Ctx, new: Obj, old: Obj) -> list[FieldError]:
             found += update
             if kind.core_metadata and (finalizers := meta.get("finalizers")):
                 found += meta_rules.validate_core_finalizers(finalizers, "metadata.finalizers")
-        if kind.revalidates_metadata and not ctx.subresource:
+        if kind.revalidates_metadata and (not ctx.subresource or kind.revalidates_in_status):
             found += validate_new_metadata(kind, meta) * kind.revalidates_metadata
     return found + kind.validate_update(ctx, new, old)
 

@@ -23,6 +23,8 @@ class CSINode(Kind):
     group = "storage.k8s.io"
     kind = "CSINode"
     plural = "csinodes"
+    revalidates_metadata = 1
+    checks_metadata_change = False
     returns_deleted = True
     namespaced = False
     unconditional_update = False

@@ -24,6 +24,9 @@ class VolumeAttachment(Kind):
     group = "storage.k8s.io"
     kind = "VolumeAttachment"
     plural = "volumeattachments"
+    revalidates_metadata = 1
+    revalidates_in_status = True
+    checks_metadata_change = checks_metadata_in_status = False
     returns_deleted = True
     namespaced = False
     unconditional_update = False
