@@ -371,7 +371,7 @@ class Store:
             if not write.dry_run:
                 await self._remove(ctx, key, entry, old)
             return Draft(new)
-        if new == old and self._is_current(key, entry, new):
+        if new == old and self._is_current(key, entry, new) and not await self.cache.stale(key):
             return entry
         if write.dry_run:
             return Draft(await self._rehearsed(new))
