@@ -176,6 +176,7 @@ class Kind:
     orphan_by_default: bool = False  # default propagation policy
     revalidates_metadata: int = 0  # how often its own rules check metadata as a new object's on an update of the object
     checks_metadata_change: bool = True  # its own rules check what an update changes in metadata
+    revalidates_first: bool = False  # before it checks what the update changes
     revalidates_in_status: bool = False  # and on an update of its status, too
     checks_metadata_in_status: bool = True  # and what an update of the status changes
     core_metadata: bool = True  # its own rules for metadata are core's, which know finalizers (validation/meta.py)

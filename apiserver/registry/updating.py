@@ -56,12 +56,17 @@ def validate(kind: Kind, ctx: Ctx, new: Obj, old: Obj) -> list[FieldError]:
     update = meta_rules.validate_object_meta_update(meta, old_meta)
     found = meta_rules.validate_object_meta(meta, kind.namespaced, names.path_segment) + update
     if kind.own_metadata:
+        as_new: list[FieldError] = []
+        if kind.revalidates_metadata and (not ctx.subresource or kind.revalidates_in_status):
+            as_new = validate_new_metadata(kind, meta) * kind.revalidates_metadata
+        if kind.revalidates_first:
+            found += as_new
         if kind.checks_metadata_in_status if ctx.subresource else kind.checks_metadata_change:
             found += update
             if kind.core_metadata and (finalizers := meta.get("finalizers")):
                 found += meta_rules.validate_core_finalizers(finalizers, "metadata.finalizers")
-        if kind.revalidates_metadata and (not ctx.subresource or kind.revalidates_in_status):
-            found += validate_new_metadata(kind, meta) * kind.revalidates_metadata
+        if not kind.revalidates_first:
+            found += as_new
     return found + kind.validate_update(ctx, new, old)
 
 

@@ -22,6 +22,7 @@ class NamespaceKind(Kind):
     plural = "namespaces"
     namespaced = False
     revalidates_metadata = 1
+    revalidates_first = True
     words_preconditions = True
     short_names = ("ns",)
     verbs = ("create", "delete", "get", "list", "patch", "update", "watch")

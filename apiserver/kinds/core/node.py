@@ -20,6 +20,7 @@ class NodeKind(Kind):
     plural = "nodes"
     namespaced = False
     revalidates_metadata = 1
+    revalidates_first = True
     short_names = ("no",)
     subresources = (
         Subresource("proxy", ("create", "delete", "get", "patch", "update"), kind="NodeProxyOptions"),

@@ -113,7 +113,7 @@ def _drop_topology(endpoints: Sequence[Obj], known: set[Any]) -> None:
     gives the node's name."""
     for endpoint in endpoints:
         node = (endpoint.pop("deprecatedTopology", None) or {}).get(_HOSTNAME)
-        if node in known and endpoint.get("nodeName") is None and not names.dns_subdomain(node):
+        if node and node in known and endpoint.get("nodeName") is None and not names.dns_subdomain(node):
             endpoint["nodeName"] = node
 
 

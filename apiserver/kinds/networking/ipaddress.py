@@ -20,6 +20,7 @@ class IPAddress(Kind):
     kind = "IPAddress"
     plural = "ipaddresses"
     revalidates_metadata = 1
+    revalidates_first = True
     namespaced = False
     generates_names = False
     short_names = ("ip",)

@@ -21,6 +21,7 @@ class CSIStorageCapacity(Kind):
     plural = "csistoragecapacities"
     unconditional_update = False
     revalidates_metadata = 1
+    revalidates_first = True
 
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
         errors = labels.validate_label_selector(obj.get("nodeTopology"), "nodeTopology")

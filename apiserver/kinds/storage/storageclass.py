@@ -30,6 +30,7 @@ class StorageClass(Kind):
     returns_deleted = True
     namespaced = False
     revalidates_metadata = 1
+    revalidates_first = True
     short_names = ("sc",)
     columns = (
         NAME_COLUMN,
