@@ -22,11 +22,19 @@ async def delete(scope: Scope, request: Request) -> Reply:
         request.audit.request_object({**opts, "apiVersion": options.INTERNAL})
     if reason := scope.kind.undeletable(request.info.name):
         raise errors.forbidden(scope.kind.group, scope.kind.plural, request.info.name, reason)
+    warn_of_orphaning(scope, request, opts)
     result, gone = await scope.store.delete(scope.write(request, opts))
     status = 202 if not gone and opts.get("orphanDependents") is False else 200
     if not gone or scope.kind.returns_deleted:
         return await compression.compress(request, scope.reply(request, form, result, status))
     return scope.reply_object(form, deleted_status(scope, result), status)
+
+
+def warn_of_orphaning(scope: Scope, request: Request, opts: Obj) -> None:
+    """Of some kinds, when nothing is said about what depends on the object."""
+    warning = scope.kind.orphaning_warning
+    if warning and opts.get("propagationPolicy") is None and opts.get("orphanDependents") is None:
+        request.warnings.append(warning)
 
 
 def deleted_status(scope: Scope, result: Result) -> Obj:

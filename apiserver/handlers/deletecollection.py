@@ -7,6 +7,7 @@ from apimachinery.errors import ApiError
 from apiserver.filters.base import Request
 from apiserver.handlers import list as list_handler
 from apiserver.handlers import options, selection, transform
+from apiserver.handlers.delete import warn_of_orphaning
 from apiserver.handlers.scope import Scope
 from serving.reply import Reply
 
@@ -21,6 +22,7 @@ async def deletecollection(scope: Scope, request: Request) -> Reply:
     opts = await options.delete_options(request)
     if request.audit is not None and request.size:
         request.audit.request_object({**opts, "apiVersion": options.INTERNAL})
+    warn_of_orphaning(scope, request, opts)
     listing = await list_handler.page(scope, info.namespace, wanted, chosen)
     for entry in listing.entries:
         write = scope.write(request, dict(opts), entry.name)

@@ -174,6 +174,7 @@ class Kind:
     has_generation: bool = False  # metadata.generation counts changes of desired state
     graceful: bool = False  # deletion honours a grace period (pods)
     orphan_by_default: bool = False  # default propagation policy
+    orphaning_warning: str = ""  # of deletions that leave the propagation policy to that default
     revalidates_metadata: int = 0  # how often its own rules check metadata as a new object's on an update of the object
     checks_metadata_change: bool = True  # its own rules check what an update changes in metadata
     revalidates_first: bool = False  # before it checks what the update changes

@@ -83,9 +83,10 @@ class DaemonSet(Kind):
 
     def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
         podtemplates.prepare(obj)
-        if ctx.subresource == "status":
-            return
         generation = _template_generation(old)
+        if ctx.subresource == "status":  # the annotation is the spec's
+            _set_template_generation(obj, generation)
+            return
         if not meta.same(obj["spec"].get("template"), old["spec"].get("template")):
             generation += 1
         _set_template_generation(obj, generation)

@@ -27,6 +27,10 @@ class Job(Kind):
     subresources = (STATUS,)
     has_generation = True
     orphan_by_default = True
+    orphaning_warning = (
+        "child pods are preserved by default when jobs are deleted; "
+        "set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning"
+    )
     columns = (
         NAME_COLUMN,
         Column("Status", description="Status of the job."),
