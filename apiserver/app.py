@@ -108,6 +108,7 @@ class App:
         self.clock = clock
         self.routes: dict[tuple[str, str, str], Routes] = {}
         self.group_versions: set[tuple[str, str]] = set()
+        self.built_in: set[str] = set()  # groups that are not of custom resources alone
         self.paths: dict[str, Path] = {}
         self.prefixes: list[tuple[str, PathHandler]] = []
         self.remote: Collection[tuple[str, str]] = ()  # group versions of other servers
@@ -131,6 +132,8 @@ class App:
         kind = routes.kind
         self.routes[kind.group, routes.version, kind.plural] = routes
         self.group_versions.add((kind.group, routes.version))
+        if not kind.custom:
+            self.built_in.add(kind.group)
 
     def remove_routes(self, group: str, version: str, plural: str) -> None:
         self.routes.pop((group, version, plural), None)
@@ -161,10 +164,12 @@ class App:
             return await self._unknown(request)
         methods = self._methods(routes, info)
         if not methods:
-            if routes.kind.custom and info.subresource and info.name:
+            if routes.kind.custom and info.subresource and routes.kind.namespaced == bool(info.namespace):
                 raise errors.not_found(info.group, info.resource, info.name)
             return await self._unknown(request)
         found = methods.get(request.method)
+        if found is None:
+            found = _custom_endpoint(routes, methods, request) if routes.kind.custom else None
         if found is None:
             raise method_not_allowed()
         if info.odd_name:
@@ -186,8 +191,7 @@ class App:
             task.exception()  # looked at, so that the loop does not report what the client is told anyway
 
     def _methods(self, routes: Routes, info: RequestInfo) -> Methods | None:
-        parts, namespaced = info.parts, routes.kind.namespaced
-        inside = bool(info.namespace) and info.resource != "namespaces"
+        parts, namespaced, inside = info.parts, routes.kind.namespaced, info.inside
         if info.proxy_prefix or (inside and not namespaced):
             return None
         if info.watch_prefix:
@@ -201,12 +205,12 @@ class App:
             return None
         if len(parts) == 2:
             return routes.item
-        if len(parts) > 3 and info.subresource not in routes.subpaths:
+        if len(parts) > 3 and info.subresource not in routes.subpaths and not routes.kind.custom:
             return None
         return routes.subresources.get(info.subresource)
 
     async def _path(self, request: Request) -> Reply:
-        path = request.raw_path
+        path = request.info.path  # decoded, as it was authorised
         entry = self.paths.get(path)
         if entry is None and path.endswith("/"):
             entry = self.paths.get(path.rstrip("/"))
@@ -222,11 +226,9 @@ class App:
         return await self._unknown(request)
 
     async def _unknown(self, request: Request) -> Reply:
-        """404: a Status inside the groups that are served, plain text elsewhere."""
+        """404: a Status inside the built-in groups, plain text elsewhere."""
         path = request.raw_path
-        known = path.startswith("/api/") or any(
-            path.startswith(f"/apis/{group}/") for group, _ in self.group_versions if group
-        )
+        known = path.startswith("/api/") or any(path.startswith(f"/apis/{group}/") for group in self.built_in if group)
         raise route_not_found() if known else page_not_found()
 
 
@@ -237,6 +239,20 @@ def group_version(request: Request) -> tuple[str, str]:
         return (info.group, info.version)
     parts = request.raw_path.split("/", 4)
     return (parts[2], parts[3]) if len(parts) > 3 and parts[1] == "apis" else ("", "")
+
+
+def _custom_endpoint(routes: Routes, methods: Methods, request: Request) -> tuple[Scope, Endpoint] | None:
+    """What answers a method that has no route: custom resources are not behind the original's router, but told by their verbs."""
+    info, method = request.info, request.method
+    if method == "HEAD" and "GET" in methods:
+        return methods["GET"]
+    if routes.kind.namespaced and not info.namespace:
+        raise page_not_found()
+    if not info.name and method in ("PUT", "PATCH"):
+        raise errors.bad_request("name must be provided")
+    if info.name and not info.subresource and method == "POST":
+        return routes.collection.get("POST")
+    raise errors.method_not_supported(info.group, info.resource, info.verb)
 
 
 def _odd_name(name: str) -> errors.ApiError:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from apiserver.registry.kind import Column, Kind, Obj
+from apiserver.registry.kind import NAME_COLUMN, Column, Kind, Obj
 from openapi import schemas
 from openapi.schemas import DATA, TypeInfo
 
@@ -83,8 +83,15 @@ def _collect(kinds: Iterable[tuple[TypeInfo, Sequence[Column]]]) -> Mapping[tupl
 
 
 @cache
-def scale_columns() -> tuple[Column, ...]:
-    """What a Scale shows; doc paths are those of autoscaling/v1 Scale."""
+def scale_columns(custom: bool = False) -> tuple[Column, ...]:
+    """What a Scale shows; doc paths are those of autoscaling/v1 Scale. custom: that of a custom resource."""
+    if custom:
+        return (
+            NAME_COLUMN,
+            Column("Desired", type="integer", description="Number of desired replicas"),
+            Column("Available", type="integer", description="Number of actual replicas"),
+            Column("Age", type="date", doc="metadata.creationTimestamp"),
+        )
     return (
         Column("Name", doc="metadata.name"),
         Column("Desired", type="integer", doc="spec.replicas"),

@@ -256,10 +256,13 @@ def input_type(request: Request, *, custom: bool = False) -> str:
 
 
 def patch_type(request: Request, supported: tuple[str, ...]) -> str:
-    """The patch's media type; 415 when it is none of those supported: the route's, or the handler's for what others support."""
+    """The patch's media type; 415 when it is none of those supported.
+
+    The text is the route's, or the handler's: for what others support, and for custom resources, which have no route.
+    """
     found = request.headers.get("Content-Type", "").partition(";")[0].strip()
     if found not in supported:
-        if found == STRATEGIC_PATCH:
+        if found == STRATEGIC_PATCH or STRATEGIC_PATCH not in supported:
             raise errors.unsupported_media_type(supported)
         raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", details={})
     return found

@@ -198,7 +198,7 @@ class Publisher:
             return custom
         made = _definition_v3(name)
         kinds = made.get(_KINDS) or ()
-        if len(kinds) < 2:
+        if len(kinds) < 2 or any(one.custom for one in self._served.get(owner, ())):
             return made
         return {**made, _KINDS: [k for k in kinds if (k["group"], k["version"]) in (owner, ("", "v1"))] or kinds}
 

@@ -398,10 +398,10 @@ def _text(found: list[Any]) -> str:
 
 def _cell(kind: str, value: Any, clock: Clock) -> Any:
     """A table cell of that column type; None for a value that does not fit."""
-    if value is None:
-        return None
     if kind == "string":
         return _string_cell(value)
+    if value is None:
+        return None
     if kind == "integer" and isinstance(value, int | float) and not isinstance(value, bool):
         return int(value)
     if kind == "number" and isinstance(value, int | float) and not isinstance(value, bool):
@@ -418,6 +418,8 @@ def _cell(kind: str, value: Any, clock: Clock) -> Any:
 
 
 def _string_cell(value: Any) -> str:
+    if value is None:
+        return "<no value>"
     if isinstance(value, dict | list):
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
     if isinstance(value, bool):

@@ -12,7 +12,6 @@ from typing import Any
 import aiohttp
 
 from apimachinery import errors
-from apimachinery.errors import ApiError
 from apimachinery.selectors import FieldSelector
 from apiserver import outbound
 from apiserver.filters.base import Request
@@ -62,8 +61,7 @@ async def list_(scope: Scope, request: Request) -> Reply:
     opts = options.list_options(request.query)
     labels, fields = selection.parse(scope, opts.label_selector, opts.field_selector)
     if opts.watch:
-        text = f'watch is not supported on resources of kind "{scope.kind.plural}"'
-        raise ApiError(405, "MethodNotAllowed", text, details={"kind": scope.kind.plural})
+        raise errors.method_not_supported("", scope.kind.plural, "watch")
     async with asyncio.TaskGroup() as group:
         asked = [group.create_task(_status(name), name=f"health of {name}") for name in (*_HEALTH, _STORE)]
     items = [item for task in asked if labels.matches({}) and _selected(item := task.result(), fields)]

@@ -98,7 +98,7 @@ async def _write(scope: Scope, request: Request, form: Output, opts: Obj, change
         assert live is not None  # nothing is created here
         parent = scope.from_storage(live)
         meta = parent["metadata"]
-        shown = scale_of(scope, parent)
+        shown = scale_of(scope, parent, unset=True)
         if entries := managed.to_scale(meta.get("managedFields"), replicas):
             shown["metadata"]["managedFields"] = entries
         new: Obj = change(shown)
@@ -128,7 +128,7 @@ def _reply(scope: Scope, request: Request, form: Output, result: Result) -> Repl
         from apiserver.handlers import transform
 
         info = schemas.load().type(f"{_API_VERSION}/Scale")
-        sheet = transform.Sheet(scale_columns(), info, lambda scale: _cells(scale, scope))
+        sheet = transform.Sheet(scale_columns(scope.custom), info, lambda scale: _cells(scale, scope))
         return transform.foreign(scope, request, form, document, sheet)
     return scope.reply_object(form, document)
 
@@ -170,13 +170,13 @@ def _set(obj: Obj, path: str, value: Any) -> None:
     obj[last] = value
 
 
-def scale_of(scope: Scope, obj: Obj) -> Obj:
-    """The Scale of an object of this scope's version."""
+def scale_of(scope: Scope, obj: Obj, *, unset: bool = False) -> Obj:
+    """The Scale of an object of this scope's version. unset: it may have no replicas yet, which a write gives it."""
     where = _scale(scope)
     meta = obj["metadata"]
     names = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     count = _get(obj, where.spec_replicas)
-    if count is None and scope.custom:
+    if count is None and scope.custom and not unset:
         raise errors.internal_error(f'the spec replicas field "{where.spec_replicas}" does not exist')
     status: Obj = {"replicas": _get(obj, where.status_replicas) or 0}
     selector = _selector_text(_get(obj, where.selector)) if where.selector else ""
