@@ -77,7 +77,7 @@ def decode(body: bytes, wanted: str) -> Obj:
     if not _types:
         _types.append(_review())
     try:
-        review, _ = codec.decode(_types[0], found)
+        review: Obj = codec.decode(_types[0], found)[0]
     except codec.DecodeError as error:
         raise Undecodable(str(error)) from None
     return review
