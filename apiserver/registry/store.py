@@ -307,7 +307,9 @@ class Store:
         obj = self._admitted(attributes)
         metadata.dedup_owner_references(obj["metadata"], write.warnings, after_admission=True)
         # There is no stored version to compare with, so the one that the client names means nothing, if it is one.
-        metadata.parse_revision(obj["metadata"].pop("resourceVersion", None))
+        metadata.parse_revision(obj["metadata"].get("resourceVersion"))
+        if not write.dry_run:
+            obj["metadata"].pop("resourceVersion", None)
         if may_create is not None:
             await may_create()
         try:

@@ -75,6 +75,7 @@ _MOUNTABLE = frozenset(
         "photonPersistentDisk",
     )
 )
+_WARNED_PATHS = {"storageos": "storageOS"}
 _DEPRECATED = ("cephfs", "photonPersistentDisk", "scaleIO", "storageos", "glusterfs", "rbd")
 _BETA_LABELS = {
     "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
@@ -295,7 +296,7 @@ def volume_warnings(volume: Obj) -> list[str]:
         found += warnings.node_selector_term_warnings(term, path, check_values=False)
     for kind in _DEPRECATED:
         if spec.get(kind) is not None:
-            found.append(f"spec.{kind}: {warnings.DEPRECATED_VOLUMES[kind]}")
+            found.append(f"spec.{_WARNED_PATHS.get(kind, kind)}: {warnings.DEPRECATED_VOLUMES[kind]}")
             break
     return found
 
