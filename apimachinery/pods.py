@@ -149,7 +149,7 @@ def compute_qos_class(pod: Obj) -> str:
     """BestEffort: no CPU or memory request or limit; Guaranteed: each container limits both, and requests equal limits."""
     spec = pod.get("spec") or _NONE
     level = spec.get("resources")
-    if level:
+    if level is not None:
         holders = [level]
     else:
         containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]

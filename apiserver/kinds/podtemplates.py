@@ -34,7 +34,7 @@ def mismatch(selector: LabelSelector, template: Obj, path: str) -> list[FieldErr
     labels = template_labels(template)
     if selector.matches(labels):
         return []
-    shown = dict(sorted(labels.items())) if labels else None
+    shown = dict(sorted(labels.items())) if labels is not None else None
     return [field.invalid(path + ".metadata.labels", shown, "`selector` does not match template `labels`")]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import openapi
+from apimachinery import quantity
 
 if TYPE_CHECKING:
     from openapi.schemas import TypeInfo
@@ -123,7 +124,9 @@ def scope_selector(selector: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def value(kind: str, *fields: str) -> Callable[[Any], Any]:
-    """What draws a value of the type of a kind's field: value("storage.k8s.io/v1/VolumeAttachment", "spec")(spec)."""
+    """What draws a value of the type of a kind's field: value("storage.k8s.io/v1/VolumeAttachment", "spec")(spec).
+
+    A list on the way stands for its elements."""
     return lambda given: _value(_type(kind, *fields), "*", given)
 
 
@@ -144,6 +147,8 @@ def _equal(info: TypeInfo, go: str, left: Any, right: Any) -> bool:
         return left.keys() == right.keys() and all(_equal(elem, "", left[key], right[key]) for key in left)
     if go.startswith("*") and (left is None or right is None):
         return False
+    if info.code == "Q":
+        return quantity.parse(left or "0") == quantity.parse(right or "0")
     if info.kind == "struct":
         left, right = left or {}, right or {}
         return all(_equal(f.type, f.go, left.get(name), right.get(name)) for name, f in info.fields.items())
@@ -151,10 +156,7 @@ def _equal(info: TypeInfo, go: str, left: Any, right: Any) -> bool:
 
 
 def pod_template(template: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata has JSON names, and only what is set, inside the internal type, too."""
-    given = {name: value for name, value in (template.get("metadata") or {}).items() if value}
-    metadata = {name: _sorted(value) if isinstance(value, dict) else value for name, value in given.items()}
-    return {**metadata, "Spec": pod_spec(template.get("spec") or {})}
+    return {**_metadata(template), "Spec": pod_spec(template.get("spec") or {})}
 
 
 # -- drawing
@@ -178,6 +180,12 @@ def _order(name: str) -> tuple[str, ...]:
     return tuple(fields)
 
 
+def _metadata(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata has JSON names, and only what is set, inside an internal type, too, of which its fields are fields."""
+    given = {name: entry for name, entry in (value.get("metadata") or {}).items() if entry}
+    return {name: _sorted(entry) if isinstance(entry, dict) else entry for name, entry in given.items()}
+
+
 def _go_name(owner: str, field: str) -> str:
     if owner in _RBD and field in _OWN_NAMES:
         return _OWN_NAMES[field]
@@ -189,6 +197,8 @@ def _type(kind: str, *fields: str) -> TypeInfo:
 
     info = schemas.load().type(kind)
     for name in fields:
+        if info.kind == "list" and info.elem is not None:
+            info = info.elem
         info = info.fields[name].type
     return info
 
@@ -197,7 +207,9 @@ def _struct(info: TypeInfo, value: Mapping[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for field in _order(info.name):
         known = info.fields.get(field)
-        if known is not None:
+        if known is not None and field == "metadata":
+            out |= _metadata(value)
+        elif known is not None:
             out[_go_name(info.name, field)] = _value(known.type, known.go, value.get(field))
     if info.name == _CORE + "PodSpec":
         given = [(name, info.fields[name]) for name in _HOST]

@@ -263,6 +263,6 @@ def _claims(used: Sequence[Mapping[str, Any]], claims: Collection[str], path: st
                 errors += [field.duplicate(at, name) for other in seen if other.partition("/")[0] == name]
             seen.add(key)
         if name not in claims:
-            known = ": " + ", ".join(sorted(claims)) if claims else " which is empty"
+            known = ": " + ", ".join(sorted(set(claims))) if claims else " which is empty"
             errors.append(field.not_found(at, name, "must be one of the names in pod.spec.resourceClaims" + known))
     return errors

@@ -11,11 +11,12 @@ from apimachinery.errors import bad_request
 from apimachinery.field import FieldError
 from apiserver.kinds import cells, podtemplates
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
-from apiserver.validation import labels, meta, numbers
+from apiserver.validation import gostruct, labels, numbers
 
 # The internal field spec.templateGeneration of the original lives on in v1 as this annotation.
 _INTEGER = re.compile("[+-]?[0-9]+")
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+_SAME_TEMPLATE = gostruct.same("apps/v1/DaemonSet", "spec", "template")
 
 _COUNTS = (
     "desiredNumberScheduled",
@@ -87,7 +88,7 @@ class DaemonSet(Kind):
         if ctx.subresource == "status":  # the annotation is the spec's
             _set_template_generation(obj, generation)
             return
-        if not meta.same(obj["spec"].get("template"), old["spec"].get("template")):
+        if not _SAME_TEMPLATE(obj["spec"].get("template") or {}, old["spec"].get("template") or {}):
             generation += 1
         _set_template_generation(obj, generation)
 

@@ -9,7 +9,7 @@ from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells, podtemplates
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, SCALE, STATUS, Column, Ctx, Kind, Obj, Scale
-from apiserver.validation import labels, meta, names, numbers, podspec
+from apiserver.validation import gostruct, labels, names, numbers, podspec
 from apiserver.validation.pod import warnings as pod_warnings
 
 _MUTABLE = (
@@ -21,6 +21,7 @@ _MUTABLE = (
     "persistentVolumeClaimRetentionPolicy",
     "minReadySeconds",
 )
+_SAME_SPEC = gostruct.same("apps/v1/StatefulSet", "spec")
 
 
 class StatefulSet(Kind):
@@ -89,7 +90,7 @@ class StatefulSet(Kind):
             return _validate_status(obj.get("status") or {}, old.get("status") or {})
         errors = _validate_change(obj["spec"], old["spec"])
         fixed = [{k: v for k, v in each["spec"].items() if k not in _MUTABLE} for each in (obj, old)]
-        if not meta.same(*fixed):
+        if not _SAME_SPEC(*fixed):
             listed = ", ".join(f"'{name}'" for name in _MUTABLE[:-1])
             text = f"updates to statefulset spec for fields other than {listed} and '{_MUTABLE[-1]}' are forbidden"
             errors.append(field.forbidden("spec", text))

@@ -197,6 +197,8 @@ def _completions_change(new: Obj, old: Obj) -> list[FieldError]:
     return [field.invalid("spec.completions", value, "can only be modified in tandem with spec.parallelism")]
 
 
+_SAME_TEMPLATE = gostruct.same("batch/v1/Job", "spec", "template")
+_SAME_POD = gostruct.same("v1/Pod", "spec")
 _DIRECTIVES = ("nodeSelector", "tolerations", "schedulingGates")
 
 
@@ -205,12 +207,14 @@ def _template_change(spec: Obj, old: Obj) -> list[FieldError]:
     template: Obj = spec.get("template") or {}
     stored: Obj = old["spec"].get("template") or {}
     if not _at_rest(old):
-        if meta.same(template, stored):
+        if _SAME_TEMPLATE(template, stored):
             return []
         return [field.invalid("spec.template", gostruct.pod_template(template), meta.IMMUTABLE)]
     pod = template.get("spec") or {}
     masked = _masked(stored.get("spec") or {}, pod)
-    return meta.validate_immutable(pod, masked, "spec.template.spec", gostruct.pod_spec)
+    if _SAME_POD(pod, masked):
+        return []
+    return [field.invalid("spec.template.spec", gostruct.pod_spec(pod), meta.IMMUTABLE)]
 
 
 def _at_rest(job: Obj) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from apimachinery import field, pods, quantity
+from apimachinery import field, pods
 from apimachinery.field import FieldError
 from apiserver.kinds import strategy
 from apiserver.registry.kind import Obj
@@ -28,38 +28,11 @@ _UPDATABLE = (
 _NOWHERE = "[]"  # how the original draws the path of no field
 _RESIZED_GROUPS = ("containers", "initContainers")
 _RESOURCES_ONLY = "only cpu and memory resources are mutable"
-
-
-# -- comparing
-
-
-def same(left: Any, right: Any) -> bool:
-    """Semantic equality of two decoded values."""
-    if left == right:
-        return True
-    if isinstance(left, dict) and isinstance(right, dict):
-        keys = left.keys() | right.keys()
-        return all(_same_entry(key, left.get(key), right.get(key)) for key in keys)
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(same(a, b) for a, b in zip(left, right, strict=True))
-    return _is_empty(left) and _is_empty(right)
-
-
-def _is_empty(value: Any) -> bool:
-    return value is None or value == [] or value == {}
-
-
-def _same_entry(key: str, left: Any, right: Any) -> bool:
-    if key in ("limits", "requests", "overhead"):
-        return _same_amounts(left, right)
-    return same(left, right)
-
-
-def _same_amounts(left: Any, right: Any) -> bool:
-    try:
-        return bool(quantity.parse_list(left) == quantity.parse_list(right))
-    except (quantity.QuantityError, AttributeError):
-        return bool(left == right)
+_SAME_SPEC = gostruct.same("v1/Pod", "spec")
+_SAME_AFFINITY = gostruct.same("v1/Pod", "spec", "affinity", "nodeAffinity")
+_SAME_CONTAINERS = gostruct.same("v1/Pod", "spec", "containers")
+_SAME_EPHEMERAL = gostruct.same("v1/Pod", "spec", "ephemeralContainers")
+_SAME_RESOURCES = gostruct.same("v1/Pod", "spec", "resources")
 
 
 def refusal(subresource: str, old: Obj) -> list[FieldError]:
@@ -99,11 +72,11 @@ def validate_update(new: Obj, old: Obj) -> list[FieldError]:
         return errors
     errors += _tolerations(spec.get("tolerations") or (), old_spec.get("tolerations") or ())
     errors += _gates(spec.get("schedulingGates") or (), old_spec.get("schedulingGates") or ())
-    if same(spec, old_spec):
+    if _SAME_SPEC(spec, old_spec):
         return errors
     masked, found = _masked(spec, old_spec)
     errors += found
-    if not same(masked, old_spec):
+    if not _SAME_SPEC(masked, old_spec):
         text = f"pod updates may not change fields other than {','.join(_UPDATABLE)}\n{_diff(old_spec, masked)}"
         errors.append(field.forbidden("spec", text))
     return errors
@@ -164,6 +137,8 @@ def _masked(spec: Obj, old: Obj) -> tuple[Obj, list[FieldError]]:
                 {**container, "image": before.get("image")}
                 for container, before in zip(masked[group], old[group], strict=True)
             ]
+        else:
+            masked.pop(group, None)
     for name in ("activeDeadlineSeconds", "schedulingGates", "tolerations"):
         _take(masked, old, name)
     if (old.get("terminationGracePeriodSeconds") or 0) < 0 and masked.get("terminationGracePeriodSeconds") == 1:
@@ -189,12 +164,12 @@ def _take(target: Obj, source: Obj, name: str) -> None:
 def _masked_affinity(masked: Obj, old: Obj) -> list[FieldError]:
     affinity, old_affinity = masked.get("affinity"), old.get("affinity")
     node, old_node = (affinity or {}).get("nodeAffinity"), (old_affinity or {}).get("nodeAffinity")
-    if same(node, old_node):
+    if _SAME_AFFINITY(node, old_node):
         return []
     errors = _node_affinity_change(node, old_node)
     if affinity is None:
         masked["affinity"] = {"nodeAffinity": old_node}
-    elif old_affinity is None and not affinity.get("podAffinity") and not affinity.get("podAntiAffinity"):
+    elif old_affinity is None and affinity.get("podAffinity") is None and affinity.get("podAntiAffinity") is None:
         del masked["affinity"]
     else:
         masked["affinity"] = dict(affinity)
@@ -245,7 +220,7 @@ def validate_ephemeral_containers(new: Obj, old: Obj) -> list[FieldError]:
         if found is None:
             text = f"existing ephemeral containers {name} may not be removed\n"
             errors.append(field.forbidden("spec.ephemeralContainers", text))
-        elif not same(found, container):
+        elif not _SAME_EPHEMERAL([found], [container]):
             changes = diff(gostruct.ephemeral_container(container), gostruct.ephemeral_container(found))
             text = f"existing ephemeral containers {name} may not be changed\n{changes}"
             errors.append(field.forbidden("spec.ephemeralContainers", text))
@@ -301,7 +276,7 @@ def validate_resize(new: Obj, old: Obj) -> list[FieldError]:
                 for container, before in zip(spec[group], old_spec[group], strict=True)
             ]
             errors += _container_changes(group, spec[group], old_spec[group], masked[group])
-    if not errors and not same(masked, old_spec):
+    if not errors and not _SAME_SPEC(masked, old_spec):
         errors.append(field.forbidden("spec", _RESOURCES_ONLY))
     return errors
 
@@ -339,13 +314,13 @@ def _container_changes(
                 text = f"resource {part} cannot be removed"
                 errors.append(field.forbidden(f"{at}.resources.{part}", text))
         if group == "containers":
-            if not same(rest, before):
+            if not _SAME_CONTAINERS([rest], [before]):
                 errors.append(field.forbidden("spec", _RESOURCES_ONLY))
             continue
-        if not same(rest, before):
+        if not _SAME_CONTAINERS([rest], [before]):
             text = "only cpu and memory resources for init or sidecar containers are mutable"
             errors.append(field.forbidden(at, text))
-        if not pods.is_sidecar(container) and not same(container, before):
+        if not pods.is_sidecar(container) and not _SAME_CONTAINERS([container], [before]):
             text = "non-sidecar init containers with a resize policy of RestartContainer cannot be resized"
             errors += [
                 field.forbidden(at, text)
@@ -389,6 +364,6 @@ def _pod_level(new: Obj | None, old: Obj | None, masked: Obj) -> list[FieldError
     masked["resources"] = {name: value for name, value in level.items() if value}
     if old is None and not masked["resources"]:
         del masked["resources"]
-    if not same(masked.get("resources"), old):
+    if not _SAME_RESOURCES(masked.get("resources"), old):
         errors.append(field.forbidden("spec", "only cpu and memory resources are mutable at pod-level"))
     return errors

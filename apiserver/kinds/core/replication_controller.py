@@ -115,7 +115,9 @@ def _validate_template(template: Obj, selector: Obj, old: Obj | None) -> list[Fi
     labels = (template.get("metadata") or {}).get("labels")
     if any((labels or {}).get(key) != value for key, value in selector.items()):
         text = "`selector` does not match template `labels`"
-        errors.append(field.invalid(path + ".metadata.labels", dict(sorted(labels.items())) if labels else None, text))
+        errors.append(
+            field.invalid(path + ".metadata.labels", dict(sorted(labels.items())) if labels is not None else None, text)
+        )
     errors += podspec.validate_pod_template(template, path, old)
     if spec.get("restartPolicy") != "Always":
         errors.append(field.not_supported(path + ".spec.restartPolicy", spec.get("restartPolicy") or "", ["Always"]))

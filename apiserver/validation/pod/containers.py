@@ -76,7 +76,7 @@ def validate_init_containers(around: Surroundings, path: str) -> list[FieldError
         at = f"{path}[{position}]"
         errors += _common(container, around, at)
         sidecar = container.get("restartPolicy") == "Always"
-        errors += _restart_policy(container, at)
+        errors += _init_restart_policy(container, at)
         name = container.get("name") or ""
         if name in seen:
             errors.append(field.duplicate(at + ".name", name))
@@ -253,6 +253,15 @@ def _resize_policy(policies: Sequence[Obj], pod_restarts: str, path: str) -> lis
             text = "must be 'NotRequired' when pod `restartPolicy` is 'Never'"
             errors.append(field.invalid(path, restart, text))
     return errors
+
+
+def _init_restart_policy(container: Obj, path: str) -> list[FieldError]:
+    """Rules without a policy are not looked at."""
+    if container.get("restartPolicy") is not None:
+        return _restart_policy(container, path)
+    if not container.get("restartPolicyRules"):
+        return []
+    return [field.required(path + ".restartPolicy", "must specify restartPolicy when restart rules are used")]
 
 
 def _restart_policy(container: Obj, path: str) -> list[FieldError]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from apimachinery import field
 from apimachinery.field import FieldError
-from apiserver.validation import names
+from apiserver.validation import gostruct, names
 from apiserver.validation.pod import paths, sysctls
 from apiserver.validation.pod.options import PodOptions, containers_with_path
 
@@ -20,6 +20,7 @@ Obj = Mapping[str, Any]
 _PROFILES = ("Localhost", "RuntimeDefault", "Unconfined")
 _PROC_MOUNTS = ("Default", "Unmasked")
 _PATH_MAX = 4095
+_DRAWN = gostruct.value("v1/Pod", "spec", "containers", "securityContext")  # as messages show it
 
 
 def validate_pod_context(security: Obj | None, spec: Obj, path: str, options: PodOptions) -> list[FieldError]:
@@ -83,44 +84,16 @@ def validate_container_context(security: Obj, path: str, *, host_users: bool) ->
     if security.get("allowPrivilegeEscalation") is False:
         if security.get("privileged"):
             text = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
-            errors.append(field.invalid(path, _as_struct(security), text))
+            errors.append(field.invalid(path, _DRAWN(security), text))
         for capability in (security.get("capabilities") or {}).get("add") or ():
             if capability == "CAP_SYS_ADMIN":
                 text = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
-                errors.append(field.invalid(path, _as_struct(security), text))
+                errors.append(field.invalid(path, _DRAWN(security), text))
     if security.get("windowsOptions"):
         errors += _windows(security["windowsOptions"], path + ".windowsOptions")
     if security.get("appArmorProfile") is not None:
         errors += validate_app_armor(security["appArmorProfile"], path + ".appArmorProfile")
     return errors
-
-
-_STRUCT = {
-    "Capabilities": ("Add", "Drop"),
-    "Privileged": (),
-    "SELinuxOptions": ("User", "Role", "Type", "Level"),
-    "WindowsOptions": ("GMSACredentialSpecName", "GMSACredentialSpec", "RunAsUserName", "HostProcess"),
-    "RunAsUser": (),
-    "RunAsGroup": (),
-    "RunAsNonRoot": (),
-    "ReadOnlyRootFilesystem": (),
-    "AllowPrivilegeEscalation": (),
-    "ProcMount": (),
-    "SeccompProfile": ("Type", "LocalhostProfile"),
-    "AppArmorProfile": ("Type", "LocalhostProfile"),
-}
-
-
-def _as_struct(security: Obj) -> dict[str, Any]:
-    """The context as the original draws its internal type in a message."""
-    out: dict[str, Any] = {}
-    for name, inner in _STRUCT.items():
-        value = security.get("seLinuxOptions" if name == "SELinuxOptions" else name[0].lower() + name[1:])
-        if inner and value is not None:
-            empty = "" if name == "SELinuxOptions" else None
-            value = {key: value.get(key[0].lower() + key[1:], empty) for key in inner}
-        out[name] = value
-    return out
 
 
 def _seccomp(profile: Obj, path: str) -> list[FieldError]:
