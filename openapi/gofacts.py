@@ -65,7 +65,9 @@ def _packages(module: str, folder: Path) -> list[tuple[str, str]]:
 
 
 def _read_package(folder: Path, package: str) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
-    """Struct name -> {json name: "Go type[,o][,z][,#number][,~embedded struct that has the field][=default]"}, and qualified named types -> what they stand for."""
+    """Struct name -> {json name: "Go type[,o][,z][,#number][,~embedded structs that have the field][=default]"}, and
+    qualified named types -> what they stand for.
+    """
     structs: dict[str, dict[str, str]] = {}
     named: dict[str, str] = {}
     here = package.rpartition("/")[2]

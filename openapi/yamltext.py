@@ -102,8 +102,8 @@ class _Parser:
     def node(self, event: Any) -> _Node:
         if isinstance(event, yaml.AliasEvent):
             node = _Node("alias", event)
-            node.text = event.anchor
-            node.target = self.anchors.get(event.anchor)
+            node.text = event.anchor or ""
+            node.target = self.anchors.get(node.text)
             if node.target is None:
                 raise YamlError(f"yaml: unknown anchor '{event.anchor}' referenced")
             return node

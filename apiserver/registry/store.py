@@ -373,6 +373,8 @@ class Store:
             if not write.dry_run:
                 await self._remove(ctx, key, entry, old)
             return Draft(new)
+        if not write.dry_run:
+            meta.pop("selfLink", None)  # which is answered, but not stored
         if new == old and self._is_current(key, entry, new) and not await self.cache.stale(key):
             return entry
         if write.dry_run:

@@ -24,6 +24,7 @@ class RuntimeClass(Kind):
     namespaced = False
     revalidates_metadata = 1
     unconditional_update = False
+    create_on_update = True
     columns = (NAME_COLUMN, Column("Handler"), AGE_COLUMN)  # the original leaves Handler undocumented
 
     def cells(self, obj: Obj, clock: Clock) -> list[Any]:
