@@ -14,8 +14,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from apimachinery import filewatch
 from apimachinery.clock import Clock, RealClock
-from apiserver import admission, audit, authn, authz, discovery, filewatch, kinds, openid, routing, storage
+from apiserver import admission, audit, authn, authz, discovery, kinds, openid, routing, storage
 from apiserver.admission.chain import Chain
 from apiserver.admission.webhooks.caller import Caller
 from apiserver.aggregation.aggregator import Aggregator
@@ -144,9 +145,6 @@ class ApiServer:
             clock,
             serve=self.serve_custom,
             unserve=self.remove_kind,
-            managers=lambda: (
-                self._scope_of("apiextensions.k8s.io", "v1", "customresourcedefinitions", "status").managers
-            ),
         )
         self.background["custom-resources"] = self.custom.run
         if self.authorization.reloading is not None:
@@ -301,14 +299,13 @@ class ApiServer:
         assert certificate is not None
         assert key is not None
         assert self.tls is not None
-        context, bundles = self.tls, self._bundles()
-        files = [filewatch.WatchedFile(path) for path in (certificate, key, *bundles)]
 
-        async def reload() -> None:
-            tls.renew(context, certificate, key, bundles)
+        async def taken() -> None:
             await authentication_config.reconcile(self.access, config.authn, self.clock)
 
-        await filewatch.watch(self.clock, files, reload)
+        await tls.follow(
+            self.tls, certificate, key, self._bundles(), self.clock, taken=taken, seconds=filewatch.SECONDS
+        )
 
     async def end(self) -> None:
         """Not ready; watches end; requests finish; storage closes. Less than two seconds."""

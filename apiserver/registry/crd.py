@@ -12,15 +12,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import orjson
-
 from apimachinery import times
 from apimachinery.clock import Clock, wait_for
 from apimachinery.errors import ApiError, is_reason
 from apiserver import offloop
 from apiserver.kinds.apiextensions import definition_rules
 from apiserver.kinds.apiextensions.customresourcedefinition import CLEANUP_FINALIZER
-from apiserver.patch.managed import FieldManager
 from apiserver.registry import crd_kind
 from apiserver.registry.crd_kind import CustomKind
 from apiserver.registry.kind import Kind, NotifyingReader, Obj, Writer
@@ -28,7 +25,6 @@ from apiserver.registry.kind import Kind, NotifyingReader, Obj, Writer
 log = logging.getLogger(__name__)
 
 GROUP, PLURAL = "apiextensions.k8s.io", "customresourcedefinitions"
-MANAGER = "kube-apiserver"
 _POLL = 1.0  # seconds between looks at instances that are not gone yet
 _RETRY = 5.0  # seconds after a failure that is no conflict
 
@@ -44,15 +40,14 @@ class CustomResources:
         *,
         serve: Callable[[CustomKind, Kind | None], Awaitable[None]],
         unserve: Callable[[Kind], Awaitable[None]],
-        managers: Callable[[], FieldManager],
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._clock = clock
         self._serve = serve
         self._unserve = unserve
-        self._managers = managers
         self._served: dict[str, CustomKind] = {}
+        self._names: dict[str, tuple[str, Obj]] = {}  # of every definition: its group, the names it has accepted
         self._pending: dict[str, None] = {}
         self._due: dict[str, float] = {}  # name -> monotonic time at which to look again
         self._wake = asyncio.Event()
@@ -62,6 +57,7 @@ class CustomResources:
         self._reader.on_change(GROUP, PLURAL, self._changed)
         for definition in await self._reader.list(GROUP, PLURAL):
             name = definition["metadata"]["name"]
+            self._remember(definition)
             if _is_true(definition, "Established"):
                 await self._serve_definition(name, definition)
             self._changed(None, name)
@@ -107,11 +103,14 @@ class CustomResources:
         """Bring what is served, and the definition's status, in line with the definition. ApiError: try again."""
         definition = await self._reader.get(GROUP, PLURAL, None, name)
         if definition is None:
+            group, _ = self._names.pop(name, ("", {}))
             kind = self._served.pop(name, None)
             if kind is not None:
                 await self._unserve(kind)
-                await self._reconsider(kind.group, name)
+            if group:
+                self._reconsider(group, name)
             return
+        self._remember(definition)
         if crd_kind.is_terminating(definition):
             await self._terminate(name, definition)
             return
@@ -136,19 +135,23 @@ class CustomResources:
             )
             await self._write(definition)
 
-    async def _reconsider(self, group: str, name: str) -> None:
+    def _reconsider(self, group: str, name: str) -> None:
         """Names were freed: look at the other definitions of the group again."""
-        for other in await self._reader.list(GROUP, PLURAL):
-            if other["spec"]["group"] == group and other["metadata"]["name"] != name:
-                self._changed(None, other["metadata"]["name"])
+        for other, (its_group, _) in self._names.items():
+            if its_group == group and other != name:
+                self._changed(None, other)
+
+    def _remember(self, definition: Obj) -> None:
+        accepted = (definition.get("status") or {}).get("acceptedNames") or {}
+        self._names[definition["metadata"]["name"]] = definition["spec"]["group"], accepted
 
     async def _serve_definition(self, name: str, definition: Obj) -> None:
         current = self._served.get(name)
         if current is not None and _same_service(current.definition, definition):
             return
         try:
-            size = len(orjson.dumps(definition))
-            kind = await offloop.run(size, lambda: crd_kind.make(definition))
+            # Whatever its size: a definition comes seldom, and its schema may be large.
+            kind = await offloop.run(offloop.LARGE + 1, lambda: crd_kind.make(definition))
         except (KeyError, StopIteration, TypeError) as error:
             # A definition that validation let through in another version of this program.
             log.warning("custom resource definition %s cannot be served: %r", name, error)
@@ -165,7 +168,7 @@ class CustomResources:
         conformant = self._approval(definition)
         if _without_empty(spec_names) == _without_empty(accepted):
             return await self._write(definition) if conformant else definition
-        resources, kinds = await self._taken(definition)
+        resources, kinds = self._taken(definition)
         names, problem = _accepted(spec_names, accepted, resources, kinds)
         before = _condition(definition, "NamesAccepted")
         reason, message = problem or ("NoConflicts", "no conflicts found")
@@ -179,17 +182,16 @@ class CustomResources:
             refused = ("NotAccepted", "not all names are accepted")
             _set_condition(definition, self._clock, "Established", "False", *(refused if problem else installing))
         written = await self._write(definition)
-        await self._reconsider(definition["spec"]["group"], definition["metadata"]["name"])
+        self._reconsider(definition["spec"]["group"], definition["metadata"]["name"])
         return written
 
-    async def _taken(self, definition: Obj) -> tuple[set[str], set[str]]:
+    def _taken(self, definition: Obj) -> tuple[set[str], set[str]]:
         """(resource names, kinds) that definitions of the group have accepted."""
         resources: set[str] = set()
         kinds: set[str] = set()
-        for other in await self._reader.list(GROUP, PLURAL):
-            if other["spec"]["group"] != definition["spec"]["group"]:
+        for group, accepted in self._names.values():
+            if group != definition["spec"]["group"]:
                 continue
-            accepted = (other.get("status") or {}).get("acceptedNames") or {}
             resources |= {accepted.get("plural", ""), accepted.get("singular", ""), *(accepted.get("shortNames") or ())}
             kinds |= {accepted.get("kind", ""), accepted.get("listKind", "")}
         return resources - {""}, kinds - {""}
@@ -268,13 +270,9 @@ class CustomResources:
 
     async def _write(self, definition: Obj) -> Obj:
         """Write the definition's status as the server itself; the definition as stored."""
-        live = await self._reader.get(GROUP, PLURAL, None, definition["metadata"]["name"])
-        if live is None:
-            return definition
-        new = {"kind": "CustomResourceDefinition", "apiVersion": f"{GROUP}/v1", **definition}
-        now = times.now(self._clock)
-        new = self._managers().update(live, new, manager=MANAGER, now=now)
-        return await self._writer.update(GROUP, PLURAL, new, subresource="status")
+        written = await self._writer.update(GROUP, PLURAL, definition, subresource="status")
+        self._remember(written)
+        return written
 
 
 def _condition(definition: Obj, kind: str) -> Obj:
@@ -346,4 +344,6 @@ def _accepted(wanted: Obj, accepted: Obj, resources: set[str], kinds: set[str]) 
 def _same_service(old: Obj, new: Obj) -> bool:
     """Whether two states of a definition are served alike."""
     accepted = (new.get("status") or {}).get("acceptedNames")
-    return bool(old["spec"] == new["spec"] and old["status"].get("acceptedNames") == accepted)
+    # Every change of the spec counts as a generation, and comparing schemas takes long.
+    same = all(old["metadata"].get(name) == new["metadata"].get(name) for name in ("uid", "generation"))
+    return same and bool(old["status"].get("acceptedNames") == accepted)

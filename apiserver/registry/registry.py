@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from apimachinery import times
+from apiserver import offloop
 from apiserver.authn.user import User
 from apiserver.patch import managers
 from apiserver.patch.managed import FieldManager
@@ -117,7 +118,9 @@ class LocalReader:
         if store is None:
             return None
         entry = await store.cache.get(store.key(namespace or "", name))
-        return store.decode(entry) if entry is not None else None
+        if entry is None:
+            return None
+        return await offloop.run(len(entry.body), lambda: store.decode(entry))
 
     async def list(self, group: str, plural: str, namespace: str | None = None) -> list[Obj]:
         store = self._store(group, plural)
@@ -183,14 +186,14 @@ class LocalWriter:
         async def transform(live: Obj | None) -> Obj:
             if not manager:
                 return obj
-            fields = self._managers(store, subresource)
-            return fields.update(
-                live, dict(obj, metadata=dict(obj["metadata"])), manager=manager, now=times.now(store.clock)
-            )
+            fields, now = self._managers(store, subresource), times.now(store.clock)
+            new = dict(obj, metadata=dict(obj["metadata"]))
+            # A large object takes long to compare, and one field at a time.
+            return await offloop.run(write.size, lambda: fields.update(live, new, manager=manager, now=now))
 
         write = self._write(store, obj, subresource)
         result, _ = await store.update(write, transform, uid=obj["metadata"].get("uid") or "", admission=NoAdmission())
-        return self._decoded(store, result)
+        return await offloop.run(write.size, lambda: self._decoded(store, result))
 
     async def apply(self, group: str, plural: str, obj: Obj, *, manager: str, subresource: str = "") -> Obj:
         """Server-side apply of some fields of an object that exists, with force. ApiError NotFound."""

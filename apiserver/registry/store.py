@@ -347,11 +347,15 @@ class Store:
         self, ctx: Ctx, write: Write, key: str, entry: Entry, transform: Transform, uid: str, admission: Admission
     ) -> Result:
         kind = self.kind
-        old = self.decode(entry)
+        old = await offloop.run(write.size, lambda: self.decode(entry))
         old_meta = old["metadata"]
         if uid and uid != old_meta.get("uid"):
             raise self._uid_mismatch(write, uid, old_meta.get("uid", ""))
-        new = await running(kind, lambda: transform(self.decode(entry)))
+
+        async def attempt() -> Obj:
+            return await transform(await offloop.run(write.size, lambda: self.decode(entry)))
+
+        new = await running(kind, attempt)
         attributes = self._attributes(write, "UPDATE", new, old)
         await admission.admit(attributes)
         new = self._admitted(attributes)

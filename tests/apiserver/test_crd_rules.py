@@ -9,6 +9,7 @@ import pytest
 
 from apiserver.kinds.apiextensions import cel_rules, field_paths
 from apiserver.registry.crd_rules import RuleTree
+from openapi.correlation import Correlation
 
 Schema = dict[str, Any]
 RULES = "x-kubernetes-validations"
@@ -26,9 +27,12 @@ def obj(*rules: Schema, **properties: Schema) -> Schema:
 
 def check(schema: Schema, data: Any, old: Any = None) -> tuple[list[str], list[str]]:
     """(errors, warnings)"""
-    tree = RuleTree.of({"type": "object", "properties": {"spec": schema}}, root=True)
+    whole = {"type": "object", "properties": {"spec": schema}}
+    tree = RuleTree.of(whole, root=True)
     assert tree is not None
-    errors, warnings = tree.check({"spec": data}, {"spec": old} if old is not None else None)
+    new, before = {"spec": data}, {"spec": old} if old is not None else None
+    correlation = Correlation(new, before, whole) if before is not None else None
+    errors, warnings = tree.check(new, before, correlation=correlation)
     return [str(error) for error in errors], warnings
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from apimachinery import field
+from apimachinery.cel.admission import VariableTypes
 from apimachinery.cel.reserved import RESERVED
 from apimachinery.field import FieldError
 from apiserver.kinds.admissionregistration import matching
@@ -37,7 +38,7 @@ def default_binding(spec: Obj) -> None:
 
 def scope_of(spec: Obj, *, mutation: bool = False) -> Scope:
     """What the expressions of a policy see; its variables are added by whoever compiles them."""
-    variables = expressions.VariableTypes() if spec.get("variables") else None
+    variables = VariableTypes() if spec.get("variables") else None
     return Scope(params=spec.get("paramKind") is not None, variables=variables, mutation=mutation)
 
 
