@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from apiserver.admission.base import Attributes, Env, Operation
-from apiserver.admission.runtimeclass import merge_tolerations
 from apiserver.registry.kind import Obj
 
 
@@ -19,9 +18,19 @@ class Plugin:
         names = sorted(
             {name for kind in ("containers", "initContainers") for c in spec.get(kind) or () for name in _of(c)}
         )
-        if names:
-            added: list[Obj] = [{"key": name, "operator": "Exists"} for name in names]
-            spec["tolerations"] = merge_tolerations(spec.get("tolerations") or [], added)
+        for name in names:
+            _tolerate(spec, {"key": name, "operator": "Exists", "effect": "NoSchedule"})
+
+
+def _tolerate(spec: Obj, wanted: Obj) -> None:
+    """Add the toleration, in the place of one that differs in how long it lasts only."""
+    before = spec.get("tolerations") or []
+    after = [wanted if _shown(toleration) == _shown(wanted) else toleration for toleration in before]
+    spec["tolerations"] = after if wanted in after else [*after, wanted]
+
+
+def _shown(toleration: Obj) -> list[str]:
+    return [toleration.get(field) or "" for field in ("key", "effect", "operator", "value")]
 
 
 def _of(container: Obj) -> list[str]:

@@ -124,11 +124,16 @@ async def test_owners() -> None:
     async def create() -> None:
         await world.run("CREATE", "configmaps", owned, user=JANE, **services)
 
-    with pytest.raises(ApiError, match="cannot set an ownerRef on a resource you can't delete"):
+    with pytest.raises(ApiError, match="you can't set finalizers on"):
         await create()
-    grant(world, "delete", "", "configmaps")
-    with pytest.raises(ApiError, match="can't set finalizers on"):
-        await create()
+    unknown = {"metadata": {"name": "c", "ownerReferences": [{**owner, "apiVersion": "apps/v9"}]}}
+    with pytest.raises(ApiError, match='no matches for kind "ReplicaSet" in version "apps/v9"'):
+        await world.run("CREATE", "configmaps", unknown, user=JANE, **services)
     grant(world, "update", "apps", "replicasets/finalizers")
-    await create()
+    await create()  # what one makes may have owners
+    free: dict[str, Any] = {"metadata": {"name": "c"}}
+    with pytest.raises(ApiError, match="cannot set an ownerRef on a resource you can't delete"):
+        await world.run("UPDATE", "configmaps", owned, free, user=JANE, **services)
+    grant(world, "delete", "", "configmaps")
+    assert await world.run("UPDATE", "configmaps", owned, free, user=JANE, **services)
     assert await world.run("UPDATE", "configmaps", owned, owned, user=User("joe"), **services)

@@ -176,7 +176,7 @@ async def test_plugins_that_flags_turn_on() -> None:
     gpu = {"name": "c", "image": "i", "resources": {"requests": {"example.com/gpu": "1", "cpu": "1"}}}
     spec = (await world.create_pod(containers=[gpu]))["spec"]
     assert spec["containers"][0]["imagePullPolicy"] == "Always"
-    assert {"key": "example.com/gpu", "operator": "Exists"} in spec["tolerations"]
+    assert spec["tolerations"][-1] == {"key": "example.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
     term = {"topologyKey": "zone", "labelSelector": {}}
     affinity = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
     assert "only key kubernetes.io/hostname is allowed" in await refusal(world, pod(affinity=affinity))
