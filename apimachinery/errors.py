@@ -90,7 +90,7 @@ def qualified(group: str, plural: str) -> str:
 
 def not_found(group: str, plural: str, name: str) -> ApiError:
     return ApiError(
-        404, "NotFound", f'{qualified(group, plural)} {go_quote(name)} not found', details=_object(group, plural, name)
+        404, "NotFound", f"{qualified(group, plural)} {go_quote(name)} not found", details=_object(group, plural, name)
     )
 
 
@@ -98,7 +98,7 @@ def already_exists(group: str, plural: str, name: str) -> ApiError:
     return ApiError(
         409,
         "AlreadyExists",
-        f'{qualified(group, plural)} {go_quote(name)} already exists',
+        f"{qualified(group, plural)} {go_quote(name)} already exists",
         details=_object(group, plural, name),
     )
 
@@ -107,7 +107,7 @@ def conflict(group: str, plural: str, name: str, text: str) -> ApiError:
     return ApiError(
         409,
         "Conflict",
-        f'Operation cannot be fulfilled on {qualified(group, plural)} {go_quote(name)}: {text}',
+        f"Operation cannot be fulfilled on {qualified(group, plural)} {go_quote(name)}: {text}",
         details=_object(group, plural, name),
     )
 
@@ -121,9 +121,9 @@ def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> A
     unique = list(dict.fromkeys(str(error) for error in errors))
     text = unique[0] if len(unique) == 1 else "[" + ", ".join(unique) + "]"
     message = (
-        f'{qualified(group, kind)} {go_quote(name)} is invalid: {text}'
+        f"{qualified(group, kind)} {go_quote(name)} is invalid: {text}"
         if unique
-        else f'{qualified(group, kind)} {go_quote(name)} is invalid'
+        else f"{qualified(group, kind)} {go_quote(name)} is invalid"
     )
     details = _object(group, kind, name)
     if errors:
@@ -163,7 +163,7 @@ def forbidden(group: str, plural: str, name: str, text: str) -> ApiError:
     elif not name:
         message = f"{qualified(group, plural)} is forbidden: {text}"
     else:
-        message = f'{qualified(group, plural)} {go_quote(name)} is forbidden: {text}'
+        message = f"{qualified(group, plural)} {go_quote(name)} is forbidden: {text}"
     return ApiError(403, "Forbidden", message, details=_object(group, plural, name))
 
 

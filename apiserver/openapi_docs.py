@@ -67,7 +67,7 @@ class OpenApiDocs:
 
     async def group(self, request: Request) -> Reply:
         """/openapi/v3/<name>: the document of one group and version."""
-        name = request.raw_path.removeprefix("/openapi/v3/")
+        name = request.info.path.removeprefix("/openapi/v3/")
         document = None
         for key, external in self._discovery.external.items():
             if name in external.documents.v3:

@@ -3,7 +3,7 @@
 Called by app.py before any filter runs; authentication, authorisation, audit and dispatch all read the same result, so
 that none of them can be led to see another resource than the one that is served. The rules are those of the original's
 apiserver/pkg/endpoints/request (verbs, namespaces, legacy watch paths). One difference is deliberate: segments are cut
-from the raw path and decoded one by one, so an encoded slash never becomes a separator.
+from the raw path and decoded one by one, so an encoded slash never becomes a separator of resources.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote
+
+from apimachinery.selectors import SelectorError, parse_fields
 
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _LONG_RUNNING = frozenset(("exec", "attach", "portforward", "log", "proxy"))
@@ -24,7 +26,8 @@ class RequestInfo:
     path: decoded path, as authorisation and logs show it. verb: the API's verb for resources ("list",
     "deletecollection", ...), the lower-case method otherwise. parts: decoded segments from the resource on. subpath: for
     connect verbs, the raw (still encoded) rest after the subresource, with its leading slash, or "". watch_prefix: a
-    legacy /watch/ path. bad: no route can match this path (doubled slashes, dot segments, encoded slashes). odd_name: the
+    legacy /watch/ path. inside: the path names a namespace before the resource (a namespace itself is not inside one, and is
+    what `namespace` says too). bad: no route can match this path (doubled slashes, dot segments, encoded slashes). odd_name: the
     name is one that no object can have ("..", "a%b").
     field_selector, label_selector: as sent, where the verb has them. long_running: a watch, or a connection that outlives
     the request timeout.
@@ -43,6 +46,7 @@ class RequestInfo:
     parts: tuple[str, ...] = ()
     subpath: str = ""
     watch_prefix: bool = False
+    inside: bool = False
     proxy_prefix: bool = False
     bad: bool = False
     odd_name: bool = False
@@ -145,11 +149,12 @@ def _parse(method: str, raw_path: str, query: dict[str, list[str]]) -> RequestIn
         at += 1
     else:
         verb = _VERBS.get(method, "")
-    namespace = ""
+    namespace, inside = "", False
     if parts[at] == "namespaces" and len(parts) > at + 1:
         namespace = parts[at + 1]
         if len(parts) > at + 2 and parts[at + 2] not in _NAMESPACE_SUBRESOURCES:
             at += 2
+            inside = bool(namespace)
     rest = parts[at:]
     resource = rest[0]
     name = rest[1] if len(rest) >= 2 else ""
@@ -187,6 +192,7 @@ def _parse(method: str, raw_path: str, query: dict[str, list[str]]) -> RequestIn
         parts=tuple(rest),
         subpath=subpath,
         watch_prefix=watch_prefix,
+        inside=inside,
         proxy_prefix=proxy_prefix,
         bad=bad,
         field_selector=query["fieldSelector"][0] if selects and "fieldSelector" in query else "",
@@ -219,10 +225,8 @@ def _exact_name(query: dict[str, list[str]]) -> str:
     selector = query.get("fieldSelector")
     if not selector or "metadata.name" not in selector[0]:
         return ""
-    for term in selector[0].split(","):
-        left, equals, right = term.partition("=")
-        if equals and left == "metadata.name":
-            right = right.removeprefix("=")
-            if right and "/" not in right and "%" not in right and right not in (".", "..") and "\\" not in right:
-                return right
-    return ""
+    try:
+        name = parse_fields(selector[0]).exact("metadata.name") or ""
+    except SelectorError:
+        return ""
+    return "" if "/" in name or "%" in name or name in (".", "..") else name

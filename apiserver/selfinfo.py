@@ -187,7 +187,7 @@ def _health_handler(name: str, health: Health) -> PathHandler:
     prefix = f"/{name}"
 
     async def answer(request: Request) -> Reply:
-        tail = request.raw_path[len(prefix) :]
+        tail = request.info.path[len(prefix) :]
         reply = health.answer(tail, request.query) if tail != "/" else None
         if reply is None:
             raise page_not_found()

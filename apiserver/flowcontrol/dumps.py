@@ -58,7 +58,7 @@ def handler(fairness: Fairness) -> PathHandler:
     """Answers every path below PREFIX."""
 
     async def answer(request: Request) -> Reply:
-        name = request.raw_path.removeprefix(PREFIX)
+        name = request.info.path.removeprefix(PREFIX)
         if name == "dump_priority_levels":
             text = _table(_LEVELS, _levels(fairness))
         elif name == "dump_queues":
