@@ -257,7 +257,7 @@ def decode_body(
         parsed = codec.Parsed({}, b"{}")  # to Go, null is an object of which nothing is told
     if not isinstance(parsed.obj, dict):
         raise _unrecognized(expected, _NO_TYPE.format(_json_name(parsed.obj)), raw)
-    check_type(parsed, expected, raw)
+    check_type(parsed, expected, raw, ignoring=options.get("fieldValidation") == "Ignore")
     try:
         obj, problems = codec.decode(info, parsed)
     except codec.DecodeError as error:
@@ -294,8 +294,8 @@ def _json_name(value: Any) -> str:
     return {list: "array", str: "string", bool: "bool", type(None): "null"}.get(type(value), "number")
 
 
-def check_type(parsed: codec.Parsed, expected: Expected, raw: bytes) -> None:
-    """400 unless kind and apiVersion are those expected, or absent."""
+def check_type(parsed: codec.Parsed, expected: Expected, raw: bytes, *, ignoring: bool = False) -> None:
+    """400 unless kind and apiVersion are those expected, or absent. ignoring: unknown fields are to be ignored."""
     body = parsed.obj
     kind, version = body.get("kind"), body.get("apiVersion")
     if kind == expected.kind and version == expected.api_version:
@@ -305,10 +305,14 @@ def check_type(parsed: codec.Parsed, expected: Expected, raw: bytes) -> None:
             problem = f"json: cannot unmarshal {_json_name(value)} into Go struct field .{name} of type string"
             text = f"couldn't get version/kind; json parse error: {problem}"
             raise _unrecognized(expected, text, raw)
-    if expected.custom and not (kind and version):
-        missing = "Kind" if not kind else "apiVersion"
-        text = f"Object '{missing}' is missing in '{raw.decode('utf-8', 'replace')}'"
+    if expected.custom and not kind:
+        text = f"Object 'Kind' is missing in '{raw.decode('utf-8', 'replace')}'"
+        if ignoring:  # which another of the original's decoders reads
+            raise cannot_handle(expected.kind, expected.version, expected, text)
         raise _unrecognized(expected, text, raw)
+    if expected.custom and not version:
+        text = f"does not match the expected API version ({expected.api_version})"
+        raise errors.bad_request(f"the API version in the data () {text}")
     if expected.custom and version == expected.api_version and isinstance(body.get("metadata", {}), dict):
         name = body.get("metadata", {}).get("name") or ""
         wrong = field.invalid("kind", kind, f"must be {expected.kind}")

@@ -111,7 +111,9 @@ def _ordered(value: Any, info: TypeInfo | None, touched: Touched) -> Any:
         return value
     opened = touched.get(id(value))
     keys = list(value) if opened is False else sorted(value)
-    if info is not None and info.kind == "struct" and opened is None and not isinstance(info, CustomType):
+    if isinstance(info, CustomType):
+        info = None  # to the original a map, and all in it
+    if info is not None and info.kind == "struct" and opened is None:
         known = [name for name in info.fields if name in value]
         keys = known + [name for name in keys if name not in info.fields]
     below = info if info is not None and info.kind in ("struct", "map") else None

@@ -217,6 +217,8 @@ def _compare(info: TypeInfo, old: Any, new: Any) -> _Nodes:
         return _compare_forms(info, old, new, old_atom, new_atom)
     if new_atom == "scalar" or _is_atomic(info, new_atom) or (not old and not new):
         return _MODIFIED
+    if not all(value is None or _fits(new_atom, value) for value in (old, new)):
+        raise TypedError(f"expected {new_atom}")
     if new_atom == "map":
         return _compare_maps(info, old or {}, new or {})
     return _compare_lists(info, old or [], new or [])
