@@ -93,7 +93,7 @@ class PodKind(Kind):
         errors = meta.validate_object_meta(obj["metadata"], True, names.dns_subdomain, core=True)
         errors += _validate_again(obj, old)
         if ctx.subresource == "resize":
-            return errors + pod_updates.validate_resize(obj, old)
+            return pod_updates.validate_resize(obj, old, errors)
         errors += pod_annotations.validate_update(obj, old)
         if ctx.subresource == "ephemeralcontainers":
             return errors + pod_updates.validate_ephemeral_containers(obj, old)

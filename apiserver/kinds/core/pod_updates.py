@@ -115,15 +115,16 @@ def _tolerations(new: Sequence[Obj], old: Sequence[Obj]) -> list[FieldError]:
 
 
 def _gates(new: Sequence[Obj], old: Sequence[Obj]) -> list[FieldError]:
-    """They may only go."""
-    known = {gate.get("name") for gate in old}
+    """They may only go. A new one that is there twice is told once, where it is last."""
+    known = {gate.get("name") or "" for gate in old}
+    last = {gate.get("name") or "": position for position, gate in enumerate(new)}
     return [
         field.forbidden(
             f"spec.schedulingGates[{position}].name",
-            f"only deletion is allowed, but found new scheduling gate '{gate.get('name', '')}'",
+            f"only deletion is allowed, but found new scheduling gate '{name}'",
         )
-        for position, gate in enumerate(new)
-        if gate.get("name") not in known
+        for name, position in last.items()
+        if name not in known
     ]
 
 
@@ -254,10 +255,10 @@ def _resized(container: Obj, old: Obj) -> Obj:
     return out
 
 
-def validate_resize(new: Obj, old: Obj) -> list[FieldError]:
-    """Only cpu and memory of containers (and of the pod) may change, and the QoS class may not."""
+def validate_resize(new: Obj, old: Obj, errors: list[FieldError]) -> list[FieldError]:
+    """Only cpu and memory of containers (and of the pod) may change, and the QoS class may not. errors: those of the new
+    pod, to which these are added."""
     spec, old_spec = new["spec"], old["spec"]
-    errors: list[FieldError] = []
     if pods.qos_class(old) != pods.compute_qos_class(new):
         value = (new.get("status") or {}).get("qosClass") or ""
         errors.append(field.invalid("spec", value, "Pod QOS Class may not change as a result of resizing"))
