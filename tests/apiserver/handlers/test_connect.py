@@ -49,9 +49,9 @@ def test_exec_needs_a_node() -> None:
         ({"tailLines": -1}, ["tailLines"]),
         ({"limitBytes": 0}, ["limitBytes"]),
         ({"sinceSeconds": 0}, ["sinceSeconds"]),
-        ({"sinceSeconds": 5, "sinceTime": "2026-01-01T00:00:00Z"}, [""]),
-        ({"stream": "Stdin"}, ["stream"]),
-        ({"tailLines": 0, "limitBytes": 1, "sinceSeconds": 1, "stream": "All"}, []),
+        ({"sinceSeconds": 5, "sinceTime": "2026-01-01T00:00:00Z"}, ["[]"]),
+        ({"stream": "All"}, ["stream"]),
+        ({"tailLines": 0, "limitBytes": 1, "sinceSeconds": 1}, []),
     ],
 )
 def test_log_options(values: dict[str, str | int], field_names: list[str]) -> None:
@@ -67,14 +67,14 @@ def test_log_options(values: dict[str, str | int], field_names: list[str]) -> No
     ],
 )
 def test_proxy_names(name: str, parts: tuple[str, str, str]) -> None:
-    assert proxy.split_name(name) == parts
+    assert proxy.split_name(name, "service") == parts
 
 
 @pytest.mark.parametrize("name", ["ftp:web:80", "a:b:c:d"])
 def test_proxy_names_that_are_none(name: str) -> None:
     with pytest.raises(ApiError) as caught:
-        proxy.split_name(name)
-    assert caught.value.code == 400
+        proxy.split_name(name, "pod")
+    assert (caught.value.code, caught.value.message) == (400, f'invalid pod request "{name}"')
 
 
 @pytest.mark.parametrize(
