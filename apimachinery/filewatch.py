@@ -48,26 +48,35 @@ def _signature(path: Path) -> _Signature:
 
 
 async def watch(
-    clock: Clock, files: list[WatchedFile], reload: Callable[[], Awaitable[None]], seconds: float = SECONDS
+    clock: Clock,
+    files: list[WatchedFile],
+    reload: Callable[[], Awaitable[None]],
+    seconds: float = SECONDS,
+    *,
+    at_once: bool = False,
 ) -> None:
-    """Call reload, until cancelled, when one of the files has changed. What it raises as ValueError or OSError is logged: what
-    was loaded before stays. seconds: how often to look."""
-    failing = False
+    """Call reload, until cancelled, when one of the files has changed; it may replace the list's entries.
+
+    seconds: how often to look. at_once: reload the first time too, for what has changed since the caller read the files.
+    What reload raises as ValueError or OSError is logged, what was loaded before stays, and it is called again at the next look:
+    files that belong together (a certificate and its key) are seldom replaced in the same moment.
+    """
+    pending, changed, told = at_once, False, ""
     while True:
         await clock.sleep(seconds)
+        names = ", ".join(str(file.path) for file in files)
         try:
-            changes = [await file.changed() for file in files]
-        except OSError as error:
-            if not failing:
-                log.error("a watched file cannot be read: %s", error)
-            failing = True
-            continue
-        failing = False
-        if any(changes):
-            names = ", ".join(str(file.path) for file, change in zip(files, changes, strict=True) if change)
-            try:
-                await reload()
-            except (ValueError, OSError) as error:
+            for file in files:
+                if await file.changed():
+                    pending = changed = True
+            if not pending:
+                continue
+            await reload()
+        except (ValueError, OSError) as error:
+            if str(error) != told:
+                told = str(error)
                 log.error("the new content of %s cannot be used, the old one stays: %s", names, error)
-            else:
+        else:
+            if changed:
                 log.info("reloaded %s", names)
+            pending, changed, told = False, False, ""

@@ -6,7 +6,6 @@ Host names are resolved by the connection itself; nothing here follows a redirec
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import aiohttp
 from apimachinery import errors, filewatch
 from apimachinery.clock import Clock
 from apiserver.registry.kind import Obj, Reader
+from serving import tls
 
 DEFAULT_PORT = 10250
 CONNECT_SECONDS = 10.0
@@ -74,12 +74,7 @@ class Kubelets:
         """Show kubelets the certificate that the files hold, as it is renewed; until cancelled."""
         if self._identity is None:
             return
-        certificate, key = self._identity
-
-        async def renew() -> None:
-            await asyncio.to_thread(self.tls.load_cert_chain, certificate, key)
-
-        await filewatch.watch(clock, [filewatch.WatchedFile(certificate), filewatch.WatchedFile(key)], renew)
+        await tls.follow(self.tls, *self._identity, (), clock, seconds=filewatch.SECONDS)
 
     async def close(self) -> None:
         if self._session is not None:

@@ -164,10 +164,9 @@ class _Connections:
             task.add_done_callback(self._ending.discard)
 
     @contextmanager
-    def watching(self, response: aiohttp.ClientResponse) -> Iterator[None]:
-        """While a watch is read: so that it can be told when its connection is ended."""
-        assert self.session is not None
-        self._watches[response] = self.session
+    def watching(self, response: aiohttp.ClientResponse, session: aiohttp.ClientSession) -> Iterator[None]:
+        """While a watch of that session is read: so that it can be told when its connection is ended."""
+        self._watches[response] = session
         try:
             yield
         finally:
@@ -241,10 +240,14 @@ class Client:
         return self
 
     async def _follow(self, path: Path, load: Callable[[], Credentials]) -> None:
-        files = [filewatch.WatchedFile(file) for file in await asyncio.to_thread(kubeconfig.files, path)]
+        files: list[filewatch.WatchedFile] = [filewatch.WatchedFile(path, b"")]
+
+        def look() -> tuple[list[filewatch.WatchedFile], Credentials]:
+            """The files first, so that what is replaced in between is seen at the next look."""
+            return [filewatch.WatchedFile(file) for file in kubeconfig.files(path)], load()
 
         async def reload() -> None:
-            credentials = await asyncio.to_thread(load)
+            files[:], credentials = await asyncio.to_thread(look)
             if credentials != self.credentials:
                 await self.renew(credentials)
 
@@ -355,9 +358,9 @@ class Client:
         }
         accept = METADATA if metadata_only else _JSON
         async with clocks.timeout(self.clock, REQUEST_TIMEOUT):
-            response = await self._send("GET", resource.path(namespace), query=query, accept=accept, body=None)
+            response, session = await self._send("GET", resource.path(namespace), query=query, accept=accept, body=None)
         deadline = self.clock.monotonic() + timeout_seconds + WATCH_GRACE if timeout_seconds else None
-        with self._connections.watching(response):
+        with self._connections.watching(response, session):
             async for line in self._lines(response, deadline):
                 event = _decoded(line, f"watch of {self.server}{response.url.path}")
                 if event["type"] == "ERROR":
@@ -468,7 +471,7 @@ class Client:
         async with self._slots:
             try:
                 async with clocks.timeout(self.clock, REQUEST_TIMEOUT):
-                    response = await self._send(
+                    response, _ = await self._send(
                         method, path, query=query, accept=accept, body=body, content_type=content_type
                     )
                     try:
@@ -488,8 +491,8 @@ class Client:
         accept: str,
         body: bytes | None,
         content_type: str = _JSON,
-    ) -> aiohttp.ClientResponse:
-        """A successful response whose body is yet to be read; ApiError for any other."""
+    ) -> tuple[aiohttp.ClientResponse, aiohttp.ClientSession]:
+        """A successful response whose body is yet to be read, and the session it came by; ApiError for any other."""
         import aiohttp
         from yarl import URL
 
@@ -517,7 +520,7 @@ class Client:
                 raise Unreachable(f"{method} {self.server}{path}: {error}") from error
             self._reachability.found()
             if response.status < 300:
-                return response
+                return response, session
             if response.status == 401 and attempt == 0 and self._tokens is not None and self._tokens.rejected():
                 response.release()
                 continue

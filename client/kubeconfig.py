@@ -88,11 +88,21 @@ def _read(path: Path) -> dict[str, Any]:
 
     try:
         config = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except yaml.YAMLError as error:
+        raise KubeconfigError(
+            f"{path}: {_fault(error)}"
+        ) from None  # the error itself quotes the file, with its secrets
+    except (OSError, UnicodeDecodeError) as error:
         raise KubeconfigError(f"{path}: {error}") from error
     if not isinstance(config, dict):
         raise KubeconfigError(f"{path}: not a kubeconfig")
     return config
+
+
+def _fault(error: Exception) -> str:
+    """What is wrong with YAML, and where, without a word of what stands there."""
+    mark = getattr(error, "problem_mark", None)
+    return "not YAML" + (f": line {mark.line + 1}, column {mark.column + 1}" if mark is not None else "")
 
 
 def parse(config: Mapping[str, Any], *, base: Path, context: str | None = None) -> Credentials:

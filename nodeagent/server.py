@@ -31,7 +31,7 @@ from nodeagent.servingcert import serving_certificate
 from serving.delegation import Delegation, Identity
 from serving.http import HttpServer
 from serving.reply import HijackReply, Reply, Stream, StreamReply
-from serving.tls import follow, peer_chain, server_context
+from serving.tls import follow, peer_chain, renew, server_context
 from streaming import upgrade
 from streaming.duplex import take_over, tunnel
 
@@ -116,7 +116,7 @@ class NodeServer:
     async def use_certificate(self, pem: Path) -> None:
         """Serve with another certificate from now on; the file holds its key too."""
         assert self._tls is not None
-        await asyncio.to_thread(self._tls.load_cert_chain, pem)
+        await renew(self._tls, pem)
 
     async def stop(self) -> None:
         if self._server is not None:

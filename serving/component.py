@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs
 
 from aiohttp.web_request import BaseRequest
 
-from apimachinery.clock import Clock
+from apimachinery.clock import Clock, RealClock
 from serving.health import TEXT, Check, Health
 from serving.http import HttpServer
 from serving.reply import Reply
@@ -95,7 +96,12 @@ class ComponentEndpoint:
 
 
 def _has_certificate(request: BaseRequest) -> bool:
-    """Whether the client showed a certificate; TLS has then verified that the CA signed it."""
+    """Whether the client showed a certificate that is good now; TLS has verified that the CA signed it, and not looked at its
+    dates, which go by the machine's time as TLS itself does."""
     transport = request.transport
     tls = transport.get_extra_info("ssl_object") if transport is not None else None
-    return tls is not None and tls.getpeercert(True) is not None
+    shown = tls.getpeercert() if tls is not None else None
+    if not shown:
+        return False
+    begin, end = (ssl.cert_time_to_seconds(shown[name]) for name in ("notBefore", "notAfter"))
+    return begin <= RealClock().time() <= end

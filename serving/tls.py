@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from apimachinery import filewatch
 from apimachinery.clock import Clock
 
 _NO_CHECK_TIME = 0x200000
-_PERIOD = 10.0  # seconds between looks at files that change once a year
+PERIOD = 10.0  # seconds between looks at files that change once a year
 
 
-def server_context(certificate: Path, key: Path, client_cas: Iterable[Path] = ()) -> ssl.SSLContext:
-    """A context that speaks HTTP/1.1 only. client_cas: PEM bundles whose certificates clients may present.
+def server_context(certificate: Path, key: Path | None, client_cas: Iterable[Path] = ()) -> ssl.SSLContext:
+    """A context that speaks HTTP/1.1 only. key: None when it lies in the certificate's file. client_cas: PEM bundles whose
+    certificates clients may present.
 
     Raises OSError or ssl.SSLError when a file is missing or does not parse.
     """
@@ -38,32 +39,46 @@ def server_context(certificate: Path, key: Path, client_cas: Iterable[Path] = ()
     return context
 
 
-def renew(context: ssl.SSLContext, certificate: Path, key: Path, client_cas: Iterable[Path] = ()) -> None:
+async def renew(
+    context: ssl.SSLContext, certificate: Path, key: Path | None = None, client_cas: Iterable[Path] = ()
+) -> None:
     """Let the connections to come use what the files hold now. ssl.SSLError or OSError, and nothing changed, when they are no use.
+    key: None when it lies in the certificate's file. For contexts of clients too.
+
+    They are tried in a thread first, as a certificate without its key would spoil the one in use. The context itself is changed
+    here, on the loop: OpenSSL lets nobody change one while another thread begins a connection with it.
 
     CAs that are gone stay known to TLS, which only knows how to add some: authentication, which checks every chain by itself,
     refuses their clients.
     """
     bundles = list(client_cas)
-    server_context(
-        certificate, key, bundles
-    )  # tried first: a certificate without its key must not spoil the one in use
+    await asyncio.to_thread(server_context, certificate, key, bundles)
     context.load_cert_chain(certificate, key)
     for bundle in bundles:
         context.load_verify_locations(bundle)
 
 
 async def follow(
-    context: ssl.SSLContext, certificate: Path, key: Path, client_cas: Iterable[Path], clock: Clock
+    context: ssl.SSLContext,
+    certificate: Path,
+    key: Path,
+    client_cas: Iterable[Path],
+    clock: Clock,
+    *,
+    taken: Callable[[], Awaitable[None]] | None = None,
+    seconds: float = PERIOD,
 ) -> None:
-    """Keep the context at what the files hold, until cancelled; they are looked at every ten seconds."""
+    """Keep the context at what the files hold, until cancelled. taken: called when they held something else. seconds: between
+    looks."""
     bundles = list(client_cas)
 
     async def reload() -> None:
-        await asyncio.to_thread(renew, context, certificate, key, bundles)
+        await renew(context, certificate, key, bundles)
+        if taken is not None:
+            await taken()
 
     files = [filewatch.WatchedFile(path) for path in dict.fromkeys((certificate, key, *bundles))]
-    await filewatch.watch(clock, files, reload, _PERIOD)
+    await filewatch.watch(clock, files, reload, seconds, at_once=True)
 
 
 def peer_chain(transport_tls: ssl.SSLObject | None) -> tuple[bytes, ...]:

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from cryptography.x509 import Certificate
 
+from apimachinery import filewatch
 from apimachinery.clock import Clock, RealClock
 from apimachinery.field import go_quote
-from apiserver import filewatch
 from apiserver.authn import (
     bootstraptokens,
     frontproxy,
@@ -199,7 +199,7 @@ def _following(path: Path, clock: Clock, trust: Callable[[Sequence[Certificate]]
     async def reload() -> None:
         trust(x509.parse_bundle(file.content))
 
-    return lambda: filewatch.watch(clock, [file], reload)
+    return lambda: filewatch.watch(clock, [file], reload, at_once=True)
 
 
 def _signer(config: Config) -> jose.Signer | None:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from apimachinery import filewatch
 from apimachinery.clock import Clock
-from apiserver import filewatch
 from apiserver.authz import configuration
 from apiserver.authz.configuration import WEBHOOK, Authorizer
 from apiserver.authz.metrics import AuthorizationMetrics

@@ -1,6 +1,7 @@
 import asyncio
 import base64
 import contextlib
+import traceback
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from client import api, kubeconfig
 from client.api import Client, Unreachable
 from client.kubeconfig import Credentials, KubeconfigError
 from client.resources import CONFIG_MAPS, NODES, PODS
+from tests.support import certificates
 from tests.support.memoryapi import TOKEN, MemoryApi
 
 Served = tuple[MemoryApi, Client]
@@ -200,6 +202,40 @@ async def test_new_credentials_are_used_and_old_connections_end_later(served: Se
         assert len((await renewed.list(CONFIG_MAPS))["items"]) == 3
 
 
+async def test_a_kubeconfig_is_followed_and_so_are_files_that_it_did_not_name_at_first(
+    served: Served, tmp_path: Path
+) -> None:
+    _, client = served
+    clock, good = ControlledClock(), client.credentials
+    assert good.ca is not None
+    (tmp_path / "ca.pem").write_bytes(good.ca)
+    (tmp_path / "stranger.pem").write_bytes(certificates.authority().pem)
+    cluster: dict[str, object] = {"server": good.server, "certificate-authority": "ca.pem"}
+    path = write_kubeconfig(tmp_path / "config", cluster, {"token": good.token})
+
+    async def reachable() -> bool:
+        try:
+            await following.list(NODES)
+        except Unreachable:
+            return False
+        return True
+
+    async def until(wanted: bool) -> None:
+        async with asyncio.timeout(30):
+            while await reachable() is not wanted:
+                await clock.advance(api.KUBECONFIG_PERIOD)
+
+    async with Client.from_kubeconfig(path, clock=clock, user_agent="test") as following:
+        await until(True)
+        write_kubeconfig(path, {**cluster, "certificate-authority": "stranger.pem"}, {"token": good.token})
+        await until(False)
+        path.write_text("half of a")
+        await clock.advance(api.KUBECONFIG_PERIOD)
+        write_kubeconfig(path, {**cluster, "certificate-authority": "stranger.pem"}, {"token": good.token})
+        (tmp_path / "stranger.pem").write_bytes(good.ca)
+        await until(True)
+
+
 def write_kubeconfig(path: Path, cluster: dict[str, object], user: dict[str, object]) -> Path:
     document = {
         "kind": "Config",
@@ -241,3 +277,11 @@ def test_bad_kubeconfigs_are_refused(
         kubeconfig.load(write_kubeconfig(tmp_path / "config", cluster, user))
     with pytest.raises(KubeconfigError, match="no context named 'other'"):
         kubeconfig.load(tmp_path / "config", "other")
+
+
+def test_what_stands_in_a_broken_kubeconfig_is_not_told(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text("users:\n- user: {token: hunter2: x}\n")
+    with pytest.raises(KubeconfigError, match=r"config: not YAML: line 2, column \d+$") as caught:
+        kubeconfig.load(path)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))

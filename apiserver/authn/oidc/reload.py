@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from apimachinery import clock as clocks
-from apimachinery import field
+from apimachinery import field, filewatch
 from apimachinery.clock import Clock
-from apiserver import filewatch
 from apiserver.authn import jose
 from apiserver.authn.base import Response
 from apiserver.authn.metrics import AuthenticationMetrics, IssuerMetrics

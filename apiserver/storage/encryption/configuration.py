@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from apimachinery import field
 from apimachinery.field import FieldError, go_quote
-from apiserver.configscheme import ConfigError, Entry, Scheme, Types, aggregate
+from apiserver.configscheme import ConfigError, Entry, Scheme, Types, Unregistered, aggregate
 from apiserver.storage.encryption.ciphers import AesCbc, AesGcm, SecretBox
 
 _SECOND = 10**9
@@ -93,7 +93,11 @@ def load(raw: bytes, *, reload: bool = False) -> list[Rule]:
     try:
         obj = _SCHEME.read(raw).obj
     except ConfigError as error:
-        raise ConfigError(f"error decoding encryption provider configuration file: {error}") from None
+        text = str(error)
+        if isinstance(error, Unregistered) and not (error.version and error.kind):
+            # The original shows the whole file here, with its keys.
+            text = f"Object '{'apiVersion' if error.kind else 'Kind'}' is missing"
+        raise ConfigError(f"error decoding encryption provider configuration file: {text}") from None
     _set_defaults(obj)
     problems = _check(obj, reload)
     if problems:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -249,3 +250,14 @@ def test_a_configuration_that_is_wrong_is_refused_without_its_secrets(
         configuration.load(text(*rules).encode())
     assert problem in str(caught.value)
     assert ONE["secret"] not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("missing", "problem"), [("kind", "Object 'Kind' is missing"), ("apiVersion", "Object 'apiVersion' is missing")]
+)
+def test_a_file_that_does_not_say_what_it_is_is_not_shown(missing: str, problem: str) -> None:
+    stated = yaml.safe_load(text(rule(cbc(ONE))))
+    del stated[missing]
+    with pytest.raises(ConfigError, match=f"{problem}$") as caught:
+        configuration.load(yaml.safe_dump(stated).encode())
+    assert ONE["secret"] not in "".join(traceback.format_exception(caught.value))
