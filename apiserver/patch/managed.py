@@ -20,6 +20,7 @@ from apiserver.patch.fieldset import LEAF, Set
 from apiserver.patch.typed import Comparison, TypedError
 from openapi.explain import DecodeError
 from openapi.schemas import TypeInfo
+from openapi.structural import CustomType
 
 Obj = dict[str, Any]
 
@@ -209,6 +210,9 @@ class FieldManager:
         if not managed and live is not None and live["metadata"].get("uid"):
             return new  # nobody tracks this object
         try:
+            if isinstance(self.info, CustomType):
+                # Nothing has looked at the types of what it holds yet.
+                typed.validate(self.info, new, allow_duplicates=True)
             managed = self._tracked(live if live is not None else self._blank, new, managed, manager, now)
         except TypedError:
             return new

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from apimachinery import times
 from apimachinery.clock import Clock, wait_for
@@ -223,7 +222,7 @@ class CustomResources:
         finalizers = definition["metadata"].get("finalizers") or []
         if CLEANUP_FINALIZER not in finalizers:
             return
-        if not _is_true(definition, "Terminating"):
+        if _condition(definition, "Terminating").get("reason") != "InstanceDeletionInProgress":
             _set_condition(
                 definition,
                 self._clock,
@@ -284,16 +283,7 @@ def _is_true(definition: Obj, kind: str) -> bool:
 
 
 def _set_condition(definition: Obj, clock: Clock, kind: str, status: str, reason: str, message: str) -> None:
-    """Put the condition into status; its transition time changes with its status."""
-    conditions: list[Any] = list(definition["status"].get("conditions") or ())
-    before = next((found for found in conditions if found["type"] == kind), None)
-    moment = before["lastTransitionTime"] if before is not None and before["status"] == status else times.now(clock)
-    after = {"type": kind, "status": status, "lastTransitionTime": moment, "reason": reason, "message": message}
-    if before is None:
-        conditions.append(after)
-    else:
-        conditions[conditions.index(before)] = after
-    definition["status"]["conditions"] = conditions
+    definition_rules.set_condition(definition, times.now(clock), kind, status, reason, message)
 
 
 def _without_empty(names: Obj) -> Obj:

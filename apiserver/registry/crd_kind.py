@@ -241,9 +241,8 @@ class CustomKind(Kind):
 
     async def begin_create(self, ctx: Ctx, obj: Obj) -> None:
         if self.terminating:
-            refused = errors.method_not_supported(self.group, self.plural, "create")
-            refused.message = "create not allowed while custom resource definition is terminating"
-            raise refused
+            text = "create not allowed while custom resource definition is terminating"
+            raise errors.forbidden(self.group, self.plural, obj["metadata"].get("name") or "", text)
 
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
         version = self.by_version[ctx.version]

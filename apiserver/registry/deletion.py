@@ -139,6 +139,10 @@ def mark(kind: Kind, obj: Obj, clock: Clock) -> None:
     metadata = obj["metadata"]
     now = clock.time()
     existing = metadata.get("deletionTimestamp")
+    if not existing and kind.marked_barely:
+        metadata["deletionTimestamp"] = times.format_time(now)
+        kind.mark_deleting(obj)
+        return
     if not existing:
         if metadata.get("generation"):
             metadata["generation"] += 1

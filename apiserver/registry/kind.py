@@ -341,6 +341,9 @@ class Kind:
         """Seconds of grace for a deletion, None for immediate; only for graceful kinds. May change the object."""
         return None
 
+    # Whether the mark of a deletion leaves generation and grace alone; mark_deleting() then finds the time in the object.
+    marked_barely = False
+
     def mark_deleting(self, obj: Obj) -> None:
         """Change what else shows that a deletion began; called when metadata.deletionTimestamp is set for the first time."""
 

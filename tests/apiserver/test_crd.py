@@ -144,8 +144,9 @@ async def test_deletion_waits_for_instances_with_finalizers(api: Api) -> None:
                 break
             await asyncio.sleep(0.02)
     status, answer = await api.call("POST", FOOS, foo("late"))
-    assert status == 405
-    assert answer["message"] == "create not allowed while custom resource definition is terminating"
+    assert status == 403
+    text = "create not allowed while custom resource definition is terminating"
+    assert answer["message"] == f'foos.g.example.com "late" is forbidden: {text}'
     _, definition_ = await api.call("GET", CRDS + "/foos.g.example.com")
     assert [found["status"] for found in definition_["status"]["conditions"] if found["type"] == "Terminating"] == [
         "True"

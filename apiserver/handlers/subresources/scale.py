@@ -217,7 +217,10 @@ class _ScaleAdmission:
 
     def _shown(self, a: Attributes) -> Attributes:
         scope = self._scope
-        obj, old = (scale_of(scope, scope.from_storage(side)) if side is not None else None for side in (a.obj, a.old))
+        obj, old = (
+            scale_of(scope, scope.from_storage(side), unset=True) if side is not None else None
+            for side in (a.obj, a.old)
+        )
         return replace(a, kind=None, obj=obj, old=old)
 
     async def admit(self, a: Attributes) -> None:

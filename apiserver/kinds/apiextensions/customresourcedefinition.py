@@ -70,9 +70,15 @@ class CustomResourceDefinition(Kind):
 
     def mark_deleting(self, obj: Obj) -> None:
         """Instances go first: a finalizer of ours waits for them."""
-        finalizers = obj["metadata"].get("finalizers") or []
+        metadata = obj["metadata"]
+        finalizers = metadata.get("finalizers") or []
         if CLEANUP_FINALIZER not in finalizers:
-            obj["metadata"]["finalizers"] = [*finalizers, CLEANUP_FINALIZER]
+            metadata["finalizers"] = [*finalizers, CLEANUP_FINALIZER]
+        text = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
+        pending = ("Terminating", "True", "InstanceDeletionPending", text)
+        definition_rules.set_condition(obj, metadata["deletionTimestamp"], *pending)
+
+    marked_barely = True
 
     def held(self, obj: Obj) -> bool:
         """A deletion always begins by marking; registry/crd.py takes the finalizer away when no instance is left."""

@@ -83,6 +83,19 @@ def condition(obj: Obj, kind: str) -> Obj:
     return {}
 
 
+def set_condition(obj: Obj, now: str, kind: str, status: str, reason: str, message: str) -> None:
+    """Put a condition into a definition's status; its transition time changes with its status."""
+    conditions: list[Obj] = list(obj["status"].get("conditions") or ())
+    before = next((found for found in conditions if found["type"] == kind), None)
+    moment = before["lastTransitionTime"] if before is not None and before["status"] == status else now
+    after = {"type": kind, "status": status, "lastTransitionTime": moment, "reason": reason, "message": message}
+    if before is None:
+        conditions.append(after)
+    else:
+        conditions[conditions.index(before)] = after
+    obj["status"]["conditions"] = conditions
+
+
 def _immutable(new: Any, old: Any, path: str) -> Errors:
     return [] if new == old else [field.invalid(path, new, "field is immutable")]
 
