@@ -18,6 +18,7 @@ import orjson
 
 from apimachinery import clock as clocks
 from apimachinery.clock import Clock
+from apimachinery.gvk import split_api_version
 from apiserver import outbound
 from apiserver.admission.webhooks import answers
 from apiserver.admission.webhooks.identities import Identities, Identity
@@ -155,6 +156,8 @@ def _decoded(status: int, body: bytes, media_type: str, wanted: str) -> Obj:
         text = f"0-length response with status code: {status} and content type: {media_type}"
         raise CallFailed(f"failed to call webhook: {text}")
     try:
+        if split_api_version(wanted)[0] != answers.GROUP:
+            return answers.plain(body)  # a ConversionReview, which whoever asks looks into
         return answers.decode(body, wanted)
     except answers.Undecodable as error:
         raise CallFailed(f"failed to call webhook: {error}") from None
