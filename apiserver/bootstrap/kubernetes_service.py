@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, cast
 
 from apimachinery import times
 from apiserver.bootstrap.ensure import Access, ensure
@@ -14,6 +14,7 @@ from apiserver.registry.kind import Obj
 _META = {"name": "kubernetes", "namespace": "default"}
 _DISCOVERY = "discovery.k8s.io"
 _NETWORKING = "networking.k8s.io"
+_RANGE_MANAGER = "kubernetes-service-cidr-controller"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,12 @@ class Place:
     address: str
     port: int
     service_ranges: tuple[str, ...]
+
+
+class _Applier(Protocol):
+    """What a writer has that can apply a part of an object."""
+
+    async def apply(self, group: str, plural: str, obj: Obj, *, manager: str, subresource: str = "") -> Obj: ...
 
 
 async def reconcile(access: Access, place: Place) -> None:
@@ -71,11 +78,11 @@ async def _service_range(access: Access, place: Place) -> None:
         "type": "Ready",
         "status": "True",
         "lastTransitionTime": times.now(access.clock),
-        "reason": "",
         "message": "Kubernetes default Service CIDR is ready",
     }
-    existing["status"] = {"conditions": [ready]}
-    await access.writer.update(_NETWORKING, "servicecidrs", existing, subresource="status")
+    applied = {"metadata": {"name": "kubernetes"}, "status": {"conditions": [ready]}}
+    writer = cast("_Applier", access.writer)  # the registry's own
+    await writer.apply(_NETWORKING, "servicecidrs", applied, manager=_RANGE_MANAGER, subresource="status")
 
 
 async def _service(access: Access, place: Place) -> None:

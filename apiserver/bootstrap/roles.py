@@ -489,7 +489,7 @@ ROLES: dict[tuple[str, str], str] = {
     ("kube-system", "system:controller:cloud-provider"): "create get list watch : core : configmaps",
     ("kube-system", "system:controller:token-cleaner"): "get list watch delete : core : secrets\n$events",
     **{
-        ("kube-system", f"system::leader-locking-{component}"): f"""
+        ("kube-system", f"system::leader-locking-{component}"): """
             get watch list create update : coordination.k8s.io : leases
             get watch list create update : coordination.k8s.io : leasecandidates
             """
