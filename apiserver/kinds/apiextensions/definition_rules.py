@@ -126,7 +126,7 @@ def _validate_spec(original: Obj, old: Obj, *, require_schema: bool, check_bundl
         if problems:
             errors.append(field.invalid(f"{path}.name", version.get("name", ""), ",".join(problems)))
         errors += _validate_version(version, path, spec, unchanged=version.get("name", "") in same)
-    errors += _validate_version_set(spec, versions)
+    errors += _validate_version_set(spec, versions, given=original.get("versions") is not None)
     for name in ("plural", "singular", "kind", "listKind"):
         if not spec["names"].get(name):
             errors.append(field.required(f"spec.names.{name}"))
@@ -168,14 +168,15 @@ def _validate_group_and_scope(spec: Obj) -> Errors:
     return errors
 
 
-def _validate_version_set(spec: Obj, versions: list[Obj]) -> Errors:
+def _validate_version_set(spec: Obj, versions: list[Obj], *, given: bool) -> Errors:
+    """given: whether there is a list of versions, were it empty."""
     errors = []
     named = [version.get("name", "") for version in versions]
     if len(set(named)) != len(named):
         shown = drawn.versions(versions)
         errors.append(field.invalid("spec.versions", shown, "must contain unique version names"))
     if sum(bool(version.get("storage")) for version in versions) != 1:
-        shown = drawn.versions(versions)
+        shown = drawn.versions(versions) if given else None
         errors.append(field.invalid("spec.versions", shown, "must have exactly one version marked as storage version"))
     first = spec.get("version", "")
     problems = names.dns1035_label(first) if first else []
