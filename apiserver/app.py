@@ -177,7 +177,7 @@ class App:
         scope, endpoint = found
         if routes.warning:
             request.warnings.append(routes.warning)
-        if request.method not in _MUTATING:
+        if request.method not in _MUTATING or info.long_running:  # a stream ends with its client, whatever opened it
             return await endpoint(scope, request)
         # A client that goes away must not tear a write in the middle: between an allocation and its object.
         task = asyncio.ensure_future(endpoint(scope, request))

@@ -30,7 +30,7 @@ _HOP = ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization",
 _NOT_FORWARDED = frozenset((*_HOP, "host", "authorization", "expect", "x-forwarded-for"))
 _NOT_RETURNED = frozenset((*_HOP, "content-type", "date"))
 _IDENTITY = ("impersonate-", "x-remote-")
-_PROTOCOLS = "sec-websocket-protocol"
+PROTOCOLS = "sec-websocket-protocol"
 _TOKEN_PROTOCOL = "base64url.bearer.authorization.k8s.io."
 _REDIRECTED = b"the backend attempted to redirect this request, which is not permitted"
 
@@ -84,8 +84,8 @@ def headers_of(request: Request, identity: Collection[str] = ()) -> list[Header]
         lower = name.lower().replace("_", "-")
         if lower in _NOT_FORWARDED or lower in named or lower.startswith(refused):
             continue
-        if lower == _PROTOCOLS:
-            value = _without_token(value)
+        if lower == PROTOCOLS:
+            value = without_token(value)
             if not value:
                 continue
         kept.append((name, value))
@@ -98,7 +98,7 @@ def headers_of(request: Request, identity: Collection[str] = ()) -> list[Header]
     ]
 
 
-def _without_token(protocols: str) -> str:
+def without_token(protocols: str) -> str:
     """WebSocket protocols without the one that carries a bearer token."""
     parts = (part.strip() for part in protocols.split(","))
     return ", ".join(part for part in parts if not part.startswith(_TOKEN_PROTOCOL))
@@ -150,6 +150,11 @@ async def plain(
         if close:
             await client.close()
         raise
+    if answer.status == 101:
+        answer.close()
+        if close:
+            await client.close()
+        raise unreachable(aiohttp.ClientConnectionError("backend tried to switch protocols when none was requested"))
     if not redirects and 300 <= answer.status < 400 and "Location" in answer.headers:
         answer.close()
         return Reply(502, _REDIRECTED, "text/plain; charset=utf-8")
@@ -217,15 +222,17 @@ async def upgraded(
         return Reply(answer.status, await answer.body(), answer.header("content-type") or "text/plain")
 
     async def run(http: BaseRequest) -> None:
-        near = take_over(http)
         lines = ["HTTP/1.1 101 Switching Protocols", *(f"{name}: {value}" for name, value in answer.headers)]
-        streams.add(near.close)
         try:
-            await near.write(("\r\n".join(lines) + "\r\n\r\n").encode())
-            await tunnel(near, answer.duplex)
+            near = take_over(http)
+            streams.add(near.close)
+            try:
+                await near.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+                await tunnel(near, answer.duplex)
+            finally:
+                streams.discard(near.close)
+                near.close()
         finally:
-            streams.discard(near.close)
             answer.duplex.close()
-            near.close()
 
     return HijackReply(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from streaming.duplex import Duplex, connect
 
 MAX_HEAD = 64 * 1024  # bytes of status line and headers
 MAX_BODY = 1024 * 1024  # bytes read of an answer that is no upgrade
+BODY_SECONDS = 30.0  # for those; real time, since it guards a socket
+_LAST_CHUNK = b"0\r\n\r\n"
 
 
 class UpgradeError(Exception):
@@ -30,16 +33,22 @@ class Answer:
         return next((value for key, value in self.headers if key.lower() == name), "")
 
     async def body(self) -> bytes:
-        """The body of an answer that is no upgrade, cut at MAX_BODY; closes the connection."""
+        """The body of an answer that is no upgrade, cut at MAX_BODY and after BODY_SECONDS; closes the connection."""
         length = self.header("content-length")
-        limit = min(int(length), MAX_BODY) if length.isdigit() else MAX_BODY
-        data = b""
-        while len(data) < limit and (chunk := await self.duplex.read()):
-            data += chunk
-        self.duplex.close()
-        if self.header("transfer-encoding").lower() == "chunked":
-            data = _unchunk(data)
-        return data[:limit]
+        limit = min(int(length), MAX_BODY) if length.isascii() and length.isdigit() and len(length) < 19 else MAX_BODY
+        chunked = self.header("transfer-encoding").lower() == "chunked"
+        data = bytearray()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while len(data) < limit and (chunk := await self.duplex.read()):
+                    data += chunk
+                    if chunked and data.endswith(_LAST_CHUNK):
+                        break  # the backend may keep the connection open
+        except TimeoutError:
+            pass  # what has come must do
+        finally:
+            self.duplex.abort()
+        return (_unchunk(bytes(data)) if chunked else bytes(data))[:limit]
 
 
 async def request(
@@ -95,7 +104,7 @@ def _unchunk(data: bytes) -> bytes:
             length = int(size.split(b";")[0], 16)
         except ValueError:
             return out
-        if length == 0:
+        if length <= 0:
             return out
         out += data[:length]
         data = data[length + 2 :]

@@ -18,6 +18,7 @@ from aiohttp.web_request import BaseRequest
 
 from apimachinery import errors
 from apimachinery.errors import ApiError
+from apiserver import forward
 from apiserver.authz import base as authz
 from apiserver.filters.base import Request
 from apiserver.handlers import options as query_options
@@ -33,7 +34,18 @@ from streaming.duplex import Duplex, take_over, tunnel
 from streaming.spdy import Session, SpdyError
 
 _HOP_HEADERS = frozenset(
-    ("host", "authorization", "content-length", "transfer-encoding", "keep-alive", "te", "trailer")
+    (
+        "host",
+        "authorization",
+        "proxy-authorization",
+        "proxy-connection",
+        "content-length",
+        "transfer-encoding",
+        "keep-alive",
+        "te",
+        "trailer",
+        "expect",
+    )
 )
 _IDENTITY_PREFIXES = ("impersonate-", "x-remote-")
 _UPGRADED = 101
@@ -125,28 +137,38 @@ def _check_upgrade(request: Request) -> None:
 
 async def _joined(scope: Scope, request: Request, location: Location, target: str) -> Reply:
     """The client's upgrade is the node agent's: same method, same headers, then bytes."""
-    headers = [
-        (name, value)
-        for name, value in request.headers.items()
-        if name.lower() not in _HOP_HEADERS and not name.lower().startswith(_IDENTITY_PREFIXES)
-    ]
-    answer = await _ask(podtarget.kubelets(scope), location, request.method, target, headers)
+    answer = await _ask(podtarget.kubelets(scope), location, request.method, target, _forwarded(request))
     if answer.status != _UPGRADED:
         return Reply(answer.status, await answer.body(), answer.header("content-type") or "text/plain")
 
     async def run(http: BaseRequest) -> None:
-        client = take_over(http)
         lines = [f"HTTP/1.1 101 {answer.reason or 'Switching Protocols'}"]
         lines += [f"{name}: {value}" for name, value in answer.headers]
-        with _ended_with_server(scope, client.close):
-            try:
-                await client.write(("\r\n".join(lines) + "\r\n\r\n").encode())
-                await tunnel(client, answer.duplex)
-            finally:
-                answer.duplex.close()
-                client.close()
+        try:
+            client = take_over(http)
+            with _ended_with_server(scope, client.close):
+                try:
+                    await client.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+                    await tunnel(client, answer.duplex)
+                finally:
+                    client.close()
+        finally:
+            answer.duplex.close()
 
     return HijackReply(run)
+
+
+def _forwarded(request: Request) -> list[tuple[str, str]]:
+    """The client's headers, without credentials, claims of identity, and what is of this hop alone."""
+    kept = []
+    for name, value in request.headers.items():
+        lower = name.lower().replace("_", "-")
+        if lower in _HOP_HEADERS or lower.startswith(_IDENTITY_PREFIXES):
+            continue
+        if lower == forward.PROTOCOLS:
+            value = forward.without_token(value)
+        kept.append((name, value))
+    return kept
 
 
 async def _spdy(scope: Scope, location: Location, target: str, protocols: Sequence[str]) -> Duplex:
