@@ -10,15 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from apimachinery.clock import Clock
 
 log = logging.getLogger(__name__)
 
 SECONDS = 1.0
+USE_SECONDS = 10.0  # between looks of those who look when they use the content
 _Signature = tuple[int, int, int, int]
+T = TypeVar("T")
 
 
 class WatchedFile:
@@ -80,3 +83,40 @@ async def watch(
             if changed:
                 log.info("reloaded %s", names)
             pending, changed, told = False, False, ""
+
+
+class Followed(Generic[T]):
+    """What some files hold, made into something: for those without a task that could watch. They are looked at when it is used,
+    not oftener than every ten seconds; what cannot be used is logged, and what was loaded before stays."""
+
+    def __init__(self, clock: Clock, load: Callable[[], tuple[T, Sequence[Path]]]) -> None:
+        """load: what it is now, and the files that say so. What it raises as ValueError or OSError is raised here."""
+        self._clock = clock
+        self._load = load
+        self._value, paths = load()
+        self._files = {path: WatchedFile(path, b"") for path in paths}
+        self._looked = clock.monotonic()
+        self._pending, self._told = False, ""
+
+    async def current(self) -> T:
+        now = self._clock.monotonic()
+        if now - self._looked >= USE_SECONDS:
+            self._looked = now  # first, so that of those who use it together one looks and nobody waits
+            await self._look()
+        return self._value
+
+    async def _look(self) -> None:
+        try:
+            for file in self._files.values():
+                self._pending |= await file.changed()
+            if not self._pending:
+                return
+            value, paths = await asyncio.to_thread(self._load)
+        except (ValueError, OSError) as error:
+            if str(error) != self._told:
+                self._told = str(error)
+                names = ", ".join(map(str, self._files))
+                log.error("the new content of %s cannot be used, the old one stays: %s", names, error)
+            return
+        self._value, self._pending, self._told = value, False, ""
+        self._files = {path: self._files.get(path) or WatchedFile(path, b"") for path in paths}

@@ -13,6 +13,7 @@ import asyncio
 import random
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import orjson
 from apimachinery import clock as clocks
 from apimachinery.clock import Clock
 from apimachinery.field import go_quote
+from apimachinery.filewatch import Followed
 from apiserver import outbound
 from apiserver.configscheme import ConfigError, file_error, parse_object
 from client import kubeconfig
@@ -61,8 +63,33 @@ def load(path: Path) -> kubeconfig.Credentials:
         raise ConfigError(f"invalid configuration: {str(error).removeprefix(f'{path}: ')}") from None
 
 
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """Who is asked, and as whom."""
+
+    credentials: kubeconfig.Credentials
+    tls: ssl.SSLContext
+    url: str
+
+
+def _server(path: Path, timeout: str) -> tuple[_Server, list[Path]]:
+    """What a kubeconfig says, and the files that say it. ConfigError."""
+    credentials = load(path)
+    try:
+        tls = credentials.ssl_context()
+    except (ssl.SSLError, ValueError) as error:
+        raise ConfigError(f"unable to load root certificates: {error}") from None
+    tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    server = credentials.server if credentials.server.count("/") > 2 else credentials.server + "/"
+    url = f"{server}{'&' if '?' in server else '?'}timeout={timeout}"
+    return _Server(credentials, tls, url), kubeconfig.files(path)
+
+
 class ReviewClient:
-    """Connections to one server, kept between reviews. Close it."""
+    """Connections to one server, kept between reviews. Close it.
+
+    The kubeconfig and the certificates it names are read again as they are renewed.
+    """
 
     def __init__(
         self,
@@ -80,16 +107,8 @@ class ReviewClient:
 
         type_of: the apiVersion whose type answers have, when api_version is one that this server does not itself serve.
         """
-        credentials = load(path)
-        try:
-            self._tls = credentials.ssl_context()
-        except (ssl.SSLError, ValueError) as error:
-            raise ConfigError(f"unable to load root certificates: {error}") from None
-        self._tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        self._credentials = credentials
         shown = format_duration(int(timeout * 1e9))
-        server = credentials.server if credentials.server.count("/") > 2 else credentials.server + "/"
-        self._url = f"{server}{'&' if '?' in server else '?'}timeout={shown}"
+        self._followed = Followed(clock, lambda: _server(path, shown))
         self._head: Obj = {"kind": kind, "apiVersion": api_version, "metadata": {}}
         name = f"{type_of or api_version}/{kind}"
         self._type = schemas.load().type(name) if schemas.load().has(name) else None
@@ -144,41 +163,44 @@ class ReviewClient:
         raise AssertionError("unreachable")
 
     async def _attempt(self, body: bytes) -> tuple[Obj, int]:
+        server = await self._followed.current()
         try:
             async with clocks.timeout(self._clock, self._timeout):
                 for sent in range(_SENT_AGAIN + 1):
-                    code, answer, media_type, after = await self._post(body)
+                    code, answer, media_type, after = await self._post(server, body)
                     if after is None or sent == _SENT_AGAIN:
                         break
                     await self._clock.sleep(after)
         except TimeoutError:
-            raise ReviewFailed(f'Post "{self._url}": context deadline exceeded', result=TIMEOUT) from None
+            raise ReviewFailed(f'Post "{server.url}": context deadline exceeded', result=TIMEOUT) from None
         except (aiohttp.ClientError, OSError) as error:
-            name = self._credentials.server_name or self._url
+            name = server.credentials.server_name or server.url
             reset = isinstance(error, ConnectionResetError)
-            raise ReviewFailed(f'Post "{self._url}": {outbound.words(error, name)}', again=reset) from error
+            raise ReviewFailed(f'Post "{server.url}": {outbound.words(error, name)}', again=reset) from error
         if not 200 <= code <= 206:
             result = TIMEOUT if code == 504 else ERROR
             again = code == 429 or (code >= 500 and code != 503)
             raise ReviewFailed(outbound.status_words(code, answer, media_type), code=code, result=result, again=again)
         return self._decoded(code, answer, media_type), code
 
-    async def _post(self, body: bytes) -> tuple[int, bytes, str, float | None]:
+    async def _post(self, server: _Server, body: bytes) -> tuple[int, bytes, str, float | None]:
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=0)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
+            self._session = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=None)
+            )
         headers = {"Content-Type": "application/json", "Accept": "application/json, */*"}
-        token = (
-            await asyncio.to_thread(self._token_of_file) if self._credentials.token_file else self._credentials.token
-        )
+        token = server.credentials.token
+        if server.credentials.token_file:
+            token = (await asyncio.to_thread(Path(server.credentials.token_file).read_text)).strip()
         if token:
             headers["Authorization"] = f"Bearer {token}"
         async with self._session.post(
-            self._url,
+            server.url,
             data=body,
             headers=headers,
-            ssl=self._tls,
-            server_hostname=self._credentials.server_name,
+            ssl=server.tls,
+            server_hostname=server.credentials.server_name,
             allow_redirects=False,
         ) as response:
             pieces = []
@@ -192,11 +214,6 @@ class ReviewClient:
             wants = (response.status == 429 or response.status >= 500) and after.isdigit()
             media_type = response.headers.get("Content-Type", "")
             return response.status, b"".join(pieces), media_type, float(after[:9]) if wants else None
-
-    def _token_of_file(self) -> str:
-        assert self._credentials.token_file is not None
-        with open(self._credentials.token_file) as file:
-            return file.read().strip()
 
     def _decoded(self, code: int, raw: bytes, media_type: str) -> Obj:
         def unusable(text: str) -> ReviewFailed:

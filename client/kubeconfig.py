@@ -45,21 +45,26 @@ class Credentials:
         return replace(self, certificate=None, key=None, token=None, token_file=None)
 
     def ssl_context(self) -> ssl.SSLContext:
-        """A client context; loads the certificate through a private temporary file, the only way Python's ssl offers."""
+        """A client context. ssl.SSLError when the certificate and the key are no pair."""
         context = ssl.create_default_context(cadata=self.ca.decode("ascii") if self.ca else None)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if self.certificate and self.key:
-            descriptor, path = tempfile.mkstemp(prefix="steersman-", suffix=".pem")
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(self.certificate + b"\n" + self.key)
-                context.load_cert_chain(path)
-            finally:
-                os.unlink(path)
+            show(context, self.certificate, self.key)
         return context
+
+
+def show(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+    """Let the context show a certificate (PEM): through a private temporary file, the only way Python's ssl offers."""
+    descriptor, path = tempfile.mkstemp(prefix="steersman-", suffix=".pem")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(certificate + b"\n" + key)
+        context.load_cert_chain(path)
+    finally:
+        os.unlink(path)
 
 
 def load(path: str | Path, context: str | None = None) -> Credentials:

@@ -18,6 +18,7 @@ import orjson
 
 from apimachinery import clock as clocks
 from apimachinery.clock import Clock
+from apimachinery.filewatch import Followed
 from apimachinery.gvk import split_api_version
 from apiserver import outbound
 from apiserver.admission.webhooks import answers
@@ -27,7 +28,7 @@ from apiserver.registry.kind import Obj, Reader
 log = logging.getLogger(__name__)
 
 _MAX_ANSWER = 16 << 20  # bytes of one answer; a patch of the largest object fits many times
-_CONTEXTS = 256  # TLS set-ups that are kept, one for each CA bundle
+_CONTEXTS = 256  # TLS set-ups that are kept, one for each CA bundle and user
 
 
 class CallFailed(Exception):
@@ -47,13 +48,13 @@ class Target:
 class Caller:
     """Connections to webhooks, kept open between calls. Close it."""
 
-    def __init__(self, reader: Reader, clock: Clock, identities: Identities | None = None) -> None:
+    def __init__(self, reader: Reader, clock: Clock, identities: Followed[Identities] | None = None) -> None:
         """identities: as whom webhooks are called; None: as nobody."""
         self._identities = identities
         self._reader = reader
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
-        self._contexts: OrderedDict[tuple[str, str], ssl.SSLContext] = OrderedDict()
+        self._contexts: OrderedDict[tuple[str, Identity | None], ssl.SSLContext] = OrderedDict()
 
     async def close(self) -> None:
         if self._session is not None:
@@ -63,11 +64,14 @@ class Caller:
     async def post(self, config: Obj, review: Obj, timeout: int) -> Any:
         """The decoded answer to a review. config: WebhookClientConfig. timeout: seconds. Raises CallFailed."""
         target = await self._target(config, timeout)
-        identity = self._identities.of(target.host) if self._identities is not None else None
+        users = await self._identities.current() if self._identities is not None else None
+        identity = users.of(target.host) if users is not None else None
         context = self._context(config.get("caBundle") or "", identity)
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=30)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
+            self._session = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=None)
+            )
         try:
             async with clocks.timeout(self._clock, timeout):
                 status, body, media_type = await self._exchange(
@@ -111,14 +115,14 @@ class Caller:
             return response.status, b"".join(pieces), response.headers.get("Content-Type", "")
 
     def _context(self, bundle: str, identity: Identity | None) -> ssl.SSLContext:
-        key = (bundle, identity.name if identity is not None else "")
+        key = (bundle, identity)
         context = self._contexts.get(key)
         if context is None:
             try:
                 context = outbound.client_context(bundle)
                 if identity is not None:
                     identity.equip(context)
-            except ValueError as error:
+            except (ValueError, ssl.SSLError) as error:
                 raise CallFailed(f"could not get REST client: {error}") from error
             self._contexts[key] = context
             if len(self._contexts) > _CONTEXTS:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import os
 import ssl
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from apimachinery import field
+from apimachinery.clock import Clock
 from apimachinery.field import go_quote
+from apimachinery.filewatch import Followed
 from apiserver.configscheme import ConfigError, Entry, Scheme, Types, file_error, parse_object
+from client import kubeconfig
 
 _TYPES: Types = {
     "WebhookAdmission": {"kubeConfigFile": ["s", "string"], "staticManifestsDir": ["s", "string"]},
@@ -57,22 +58,18 @@ class Identity:
         return {"Authorization": f"Basic {self.basic}"} if self.basic else {}
 
     def equip(self, context: ssl.SSLContext) -> None:
-        """Give the context the client certificate, through a private temporary file, the only way there is."""
-        if not self.certificate:
-            return
-        descriptor, path = tempfile.mkstemp(prefix="steersman-", suffix=".pem")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(self.certificate + b"\n" + self.key)
-            context.load_cert_chain(path)
-        finally:
-            os.unlink(path)
+        """Give the context the client certificate. ssl.SSLError when it and its key are no pair."""
+        if self.certificate:
+            kubeconfig.show(context, self.certificate, self.key)
 
 
 @dataclass(frozen=True, slots=True)
 class Identities:
+    """files: those that say so."""
+
     users: Mapping[str, Identity]
     current: str = ""
+    files: Sequence[Path] = ()
 
     def of(self, target: str) -> Identity | None:
         """Whom to be towards "host:port"; without a port it is that of HTTPS."""
@@ -108,6 +105,23 @@ def load(raw: bytes | None) -> Identities | None:
     return _read(Path(file)) if file else None
 
 
+def followed(raw: bytes | None, clock: Clock) -> Followed[Identities] | None:
+    """As load(), and what the kubeconfig and the certificates it names hold later. ConfigError."""
+    if load(raw) is None:
+        return None
+
+    def current() -> tuple[Identities, Sequence[Path]]:
+        found = load(raw) or Identities({})
+        for identity in found.users.values():
+            try:
+                identity.equip(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+            except ssl.SSLError as error:
+                raise ConfigError(f"the certificate of user {go_quote(identity.name)}: {error}") from None
+        return found, found.files
+
+    return Followed(clock, current)
+
+
 def _read(path: Path) -> Identities:
     try:
         path.stat()
@@ -124,7 +138,9 @@ def _read(path: Path) -> Identities:
     except (ConfigError, AttributeError) as error:
         raise ConfigError(f'error loading config file "{path}": {error}') from None
     current = contexts.get(document.get("current-context")) or {}
-    return Identities(found, str(current.get("user") or ""))
+    names = [user[name] for user in users.values() for name in ("client-certificate", "client-key") if user.get(name)]
+    files = [path, *dict.fromkeys(path.parent / str(name) for name in names)]
+    return Identities(found, str(current.get("user") or ""), files)
 
 
 def _identity(name: str, user: Mapping[str, Any], base: Path) -> Identity:

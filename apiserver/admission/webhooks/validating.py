@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 class Plugin:
     def __init__(self, env: Env) -> None:
         self._hooks = Hooks(env, "validatingwebhookconfigurations")
-        self._caller = Caller(env.reader, env.clock, identities.load(env.configuration))
+        self._caller = Caller(env.reader, env.clock, identities.followed(env.configuration, env.clock))
 
     def handles(self, operation: Operation, group: str, plural: str, subresource: str) -> bool:
         return self._hooks.handles(operation, group, plural, subresource)

@@ -63,7 +63,7 @@ class HttpClient:
     async def get(self, url: str, token: str = "") -> tuple[int, str, bytes, CIMultiDictProxy[str]]:
         """(status, its text, body, headers). ProviderError when there is no answer."""
         if self._session is None or self._session.closed:
-            self._session = aiohttp.ClientSession(trust_env=True)
+            self._session = aiohttp.ClientSession(trust_env=True, cookie_jar=aiohttp.DummyCookieJar())
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
             async with (

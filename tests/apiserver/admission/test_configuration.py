@@ -11,6 +11,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from apimachinery import filewatch
 from apimachinery.clock import ControlledClock
 from apimachinery.errors import ApiError
 from apiserver import admission
@@ -373,10 +374,14 @@ async def test_as_whom_webhooks_are_called(tmp_path: Path) -> None:
     assert found.of("elsewhere:443") is None
 
 
+def new_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
 async def test_a_webhook_is_shown_the_certificate_that_is_for_it(tmp_path: Path) -> None:
     authority = certificates.authority("clients")
     (tmp_path / "ca.pem").write_bytes(authority.pem)
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = new_key()
     (tmp_path / "client.crt").write_bytes(certificates.client_pem(authority, key, "webhooks"))
     private = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     (tmp_path / "client.key").write_bytes(key.private_bytes(*private))
@@ -393,10 +398,19 @@ async def test_a_webhook_is_shown_the_certificate_that_is_for_it(tmp_path: Path)
         file = tmp_path / "kubeconfig"
         user = {"client-certificate": "client.crt", "client-key": "client.key", "token": "t"}
         file.write_text(json.dumps({"users": [{"name": f"127.0.0.1:{listener.port}", "user": user}]}))
-        found = identities.load(json.dumps({**WEBHOOKS, "kubeConfigFile": str(file)}).encode())
-        caller = Caller(MemoryObjects(), ControlledClock(), found)
+        clock = ControlledClock()
+        found = identities.followed(json.dumps({**WEBHOOKS, "kubeConfigFile": str(file)}).encode(), clock)
+        caller = Caller(MemoryObjects(), clock, found)
         config = {"url": f"https://127.0.0.1:{listener.port}/", "caBundle": listener.bundle}
         review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "u"}}
         await caller.post(config, review, 5)
-        await caller.close()
         assert seen == [("webhooks", "Bearer t")]
+        (tmp_path / "client.crt").write_bytes(certificates.client_pem(authority, other := new_key(), "renewed"))
+        await clock.advance(filewatch.USE_SECONDS)
+        await caller.post(config, review, 5)
+        assert seen.pop() == ("webhooks", "Bearer t")  # its key is not there yet
+        (tmp_path / "client.key").write_bytes(other.private_bytes(*private))
+        await clock.advance(filewatch.USE_SECONDS)
+        await caller.post(config, review, 5)
+        await caller.close()
+        assert seen.pop() == ("renewed", "Bearer t")

@@ -19,6 +19,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from apimachinery import filewatch
 from apimachinery.clock import ControlledClock
 from apiserver import authn
 from apiserver.authn.service import Authentication
@@ -202,6 +203,34 @@ async def test_a_server_that_wants_a_certificate(tmp_path: Path) -> None:
         assert await review(made, "good") == REVIEWED
     async with asking(tmp_path, hook, client_ca=tmp_path / "clients.crt") as (made, _):
         assert "authenticated" not in await review(made, "good")
+
+
+async def test_certificates_that_are_renewed_are_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    authority, another = certificates.authority("hooks-clients"), certificates.authority("another")
+    (tmp_path / "clients.crt").write_bytes(authority.pem)
+
+    def write(issuer: certificates.Authority, *names: str) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        held = {"client.crt": certificates.client_pem(issuer, key, "api"), "client.key": private}
+        for name in names:
+            (tmp_path / name).write_bytes(held[name])
+
+    write(another, "client.crt", "client.key")
+    user = {"client-certificate": "client.crt", "client-key": "client.key"}
+    hook = Hook()
+    hook.answers["good"] = BOB
+    async with asking(tmp_path, hook, user=user, client_ca=tmp_path / "clients.crt") as (made, clock):
+        assert "authenticated" not in await review(made, "good")
+        write(authority, "client.crt")
+        await clock.advance(filewatch.USE_SECONDS)
+        assert "authenticated" not in await review(made, "good")
+        assert "cannot be used, the old one stays" in caplog.text  # a certificate without its key
+        write(authority, "client.crt", "client.key")
+        await clock.advance(filewatch.USE_SECONDS)
+        assert await review(made, "good") == REVIEWED
 
 
 async def test_no_secret_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
