@@ -148,6 +148,14 @@ def _first(errors: Sequence[FieldError]) -> Sequence[FieldError]:
     return shown
 
 
+class Unconvertible(ApiError):
+    """An object that cannot be converted to the form it is stored in. detail: why, as patches tell it in words of their own."""
+
+    def __init__(self, message: str, detail: str) -> None:
+        super().__init__(400, "BadRequest", message)
+        self.detail = detail
+
+
 def bad_request(message: str) -> ApiError:
     return ApiError(400, "BadRequest", message)
 

@@ -10,6 +10,7 @@ from apiserver.admission.base import Attributes, Env, Operation, forbidden
 from apiserver.registry.kind import Obj
 from apiserver.registry.lookup import Lookup
 from apiserver.registry.metadata import plain_failure
+from apiserver.validation import names
 
 _MISMATCH = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"
 
@@ -27,6 +28,8 @@ class Plugin:
             return None
         if not name:
             raise plain_failure("resource name may not be empty")
+        if wrong := names.path_segment(name):
+            raise plain_failure(f"invalid resource name {go_quote(name)}: [{' '.join(wrong)}]")
         found = await self._classes.get(None, name)
         if found is None:
             raise forbidden(a, f"pod rejected: RuntimeClass {go_quote(name)} not found")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 
 from apimachinery.errors import ApiError
+from apimachinery.field import go_quote
 from apiserver.admission.base import Attributes, Env, Operation, forbidden
 from apiserver.authn.issuer import WARN_ONLY_SECONDS
 from apiserver.authz.nodegraph import MIRROR
 from apiserver.registry.kind import Obj
 from apiserver.registry.lookup import Lookup
+from apiserver.validation import names
 
 DEFAULT = "default"
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -76,8 +78,10 @@ class Plugin:
     async def _account(self, a: Attributes, name: str) -> Obj:
         account = await self._accounts.get(a.namespace, name)
         if account is None:
-            text = f'error looking up service account {a.namespace}/{name}: serviceaccount "{name}" not found'
-            raise forbidden(a, text)
+            text = f"serviceaccount {go_quote(name)} not found"
+            if wrong := names.path_segment(name):
+                text = f"invalid resource name {go_quote(name)}: [{' '.join(wrong)}]"
+            raise forbidden(a, f"error looking up service account {a.namespace}/{name}: {text}")
         return account
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from apimachinery import errors, times
+from apimachinery.errors import ApiError, Unconvertible
 from apiserver import negotiate, offloop
 from apiserver.filters.base import Request
 from apiserver.handlers import compression, legacy_kinds, options
@@ -18,7 +19,7 @@ from apiserver.handlers.scope import Scope
 from apiserver.handlers.update import authorize_create
 from apiserver.patch import json_patch, patcher
 from apiserver.registry import metadata
-from apiserver.registry.kind import Obj
+from apiserver.registry.kind import Obj, Patched
 from openapi import codec, explain
 from serving.reply import Reply
 
@@ -38,14 +39,17 @@ async def patch(scope: Scope, request: Request) -> Reply:
     applies = patch_type == negotiate.APPLY_PATCH
     if request.audit is not None and request.audit.wants_request:
         await offloop.run(len(raw), lambda: record(request, raw, applies))
+    write = scope.write(request, options.as_kind(opts, "UpdateOptions"))
+
+    def seen(document: Any) -> None:
+        write.patched = Patched(document, raw)
+
     if applies:
-        change = await offloop.run(len(raw), lambda: _apply(scope, request, raw, opts))
+        change = await offloop.run(len(raw), lambda: _apply(scope, request, raw, opts, seen))
     else:
-        change = _merge(scope, request, patch_type, raw, opts)
+        change = _merge(scope, request, patch_type, raw, opts, seen)
     info = request.info
     namespace = info.namespace if scope.namespaced else ""
-
-    write = scope.write(request, options.as_kind(opts, "UpdateOptions"))
     if patch_type == negotiate.JSON_PATCH:
         write.size = json_patch.weight(raw)
 
@@ -81,21 +85,28 @@ def record(request: Request, raw: bytes, yaml: bool) -> None:
         request.audit.request_patch(document)
 
 
-def _merge(scope: Scope, request: Request, patch_type: str, raw: bytes, opts: Obj) -> Change:
+def _merge(
+    scope: Scope, request: Request, patch_type: str, raw: bytes, opts: Obj, seen: Callable[[Any], None]
+) -> Change:
     manager, now = manager_of(request, opts), times.now(scope.server.clock)
     validation = cast("patcher.Validation", opts.get("fieldValidation") or "Warn")
+
+    def settle(patched: Obj) -> None:
+        patched.update(kind=scope.kind.kind, apiVersion=scope.api_version)
+        patched.setdefault("metadata", {})
+        scope.kind.default(patched, scope.version)
+
+    def wrong_type(document: Any) -> str:
+        return _wrong_type(scope, document)
 
     def change(live: Obj | None) -> Obj:
         if live is None:
             raise scope.store.missing(request.info.name, request.info.group)
         before = scope.server.copy(live)
         patched, warnings = patcher.patch(
-            patch_type, live, raw, scope.type, validation, wrong_type=lambda doc: _wrong_type(scope, doc)
+            patch_type, live, raw, scope.type, validation, wrong_type=wrong_type, seen=seen, settle=settle
         )
         request.warnings.extend(text for text in warnings if text not in request.warnings)
-        patched.update(kind=scope.kind.kind, apiVersion=scope.api_version)
-        patched.setdefault("metadata", {})
-        scope.kind.default(patched, scope.version)
         return scope.managers.update(before, patched, manager=manager, now=now)
 
     return change
@@ -136,14 +147,14 @@ def applied(raw: bytes) -> codec.Parsed:
     return parsed
 
 
-def _apply(scope: Scope, request: Request, raw: bytes, opts: Obj) -> Change:
+def _apply(scope: Scope, request: Request, raw: bytes, opts: Obj, seen: Callable[[Any], None]) -> Change:
     parsed = applied(raw)
     manager, now = opts["fieldManager"], times.now(scope.server.clock)
     force = bool(opts.get("force"))
     directive = opts.get("fieldValidation") or "Warn"
 
     def change(live: Obj | None) -> Obj:
-        new = scope.managers.apply(live, parsed.obj, manager=manager, force=force, now=now)
+        new = scope.managers.apply(live, parsed.obj, manager=manager, force=force, now=now, seen=seen)
         if parsed.problems and directive == "Strict":
             text = "error strict decoding YAML: error converting YAML to JSON: "
             raise errors.bad_request(text + "\n".join(parsed.problems))
@@ -151,7 +162,11 @@ def _apply(scope: Scope, request: Request, raw: bytes, opts: Obj) -> Change:
             request.warnings.extend(
                 text for text in scopes.warning_texts(parsed.problems) if text not in request.warnings
             )
-        scope.kind.default(new, scope.version)
+        try:
+            scope.kind.default(new, scope.version)
+        except Unconvertible as error:
+            place = scope.managers.place(parsed.obj)
+            raise ApiError(500, "", f"failed to convert to unversioned ({place}): {error.detail}") from None
         return new
 
     return change

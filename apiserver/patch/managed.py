@@ -297,11 +297,21 @@ class FieldManager:
 
     # -- apply
 
-    def apply(self, live: Obj | None, patch: Any, *, manager: str, now: str, force: bool = False) -> Obj:
+    def apply(
+        self,
+        live: Obj | None,
+        patch: Any,
+        *,
+        manager: str,
+        now: str,
+        force: bool = False,
+        seen: Callable[[Any], None] | None = None,
+    ) -> Obj:
         """The object that results from applying `patch`, decoded but not yet defaulted, with its managedFields.
 
-        live: the stored object in this version, None to create. ApiError: 400 for a patch of another type, 409 with a
-        cause per field for conflicts, a bare 500 for a patch that does not fit the schema.
+        live: the stored object in this version, None to create. seen: is shown the merged document before it is decoded.
+        ApiError: 400 for a patch of another type, 409 with a cause per field for conflicts, a bare 500 for a patch that
+        does not fit the schema.
         """
         self._check_type(patch)
         try:
@@ -313,13 +323,13 @@ class FieldManager:
             if not managed:
                 managed = self._before_first_apply(current, now)
             try:
-                obj, managed = self._applied(current, patch, dict(managed), manager, now, force=force)
+                obj, managed = self._applied(current, patch, dict(managed), manager, now, force=force, seen=seen)
             except Conflict as conflict:
                 allowed = self._allowed_by_annotation(current) if manager == "kubectl" else None
                 rest = _without(conflict.conflicts, allowed) if allowed is not None else conflict.conflicts
                 if rest:
                     raise _conflict_error(rest) from None
-                obj, managed = self._applied(current, patch, dict(managed), manager, now, force=True)
+                obj, managed = self._applied(current, patch, dict(managed), manager, now, force=True, seen=seen)
         except TypedError as error:
             raise ApiError(500, "", str(error)) from None
         if manager == "kubectl" and (obj["metadata"].get("annotations") or {}).get(LAST_APPLIED):
@@ -342,12 +352,20 @@ class FieldManager:
         return self._tracked(self._blank, _without_managed_fields(live), {}, BEFORE_FIRST_APPLY, now)
 
     def _applied(
-        self, live: Obj, patch: Obj, managed: Managed, manager: str, now: str, *, force: bool
+        self,
+        live: Obj,
+        patch: Obj,
+        managed: Managed,
+        manager: str,
+        now: str,
+        *,
+        force: bool,
+        seen: Callable[[Any], None] | None,
     ) -> tuple[Obj, Managed]:
         try:
             typed.validate(self.info, patch)
         except TypedError as error:
-            raise TypedError(f"failed to create typed patch object ({self._place(patch)}): {error}") from None
+            raise TypedError(f"failed to create typed patch object ({self.place(patch)}): {error}") from None
         name = Manager(manager or "unknown", "Apply", "", self.subresource)
         managed = self._reconciled(live, managed)
         merged = typed.merge(self.info, live, patch)
@@ -358,6 +376,8 @@ class FieldManager:
         self._take(live, merged, managed, force=force, workflow=name)
         owned = managed.get(name)
         changed = not _equal(live, merged)
+        if changed and seen is not None:
+            seen(merged)
         if owned is not None:
             fields = fieldset.difference(owned.fields, _NEVER_TRACKED)
             if fields:
@@ -367,7 +387,7 @@ class FieldManager:
         try:
             obj = self._restored(merged) if changed else _without_managed_fields(live)
         except DecodeError as error:
-            text = f"failed to convert new object ({self._place(patch)}) to proper version"
+            text = f"failed to convert new object ({self.place(patch)}) to proper version"
             raise TypedError(f"{text}: {error}") from None
         return obj, managed
 
@@ -379,7 +399,8 @@ class FieldManager:
             raise DecodeError(f"{text}: {error}") from None
         return obj
 
-    def _place(self, patch: Obj) -> str:
+    def place(self, patch: Obj) -> str:
+        """An applied object in texts."""
         return f"{_meta(patch, 'namespace')}/{_meta(patch, 'name')}; {draw_gvk(self.api_version, self.kind)}"
 
     def _pruned(self, merged: Obj, managed: Managed, last: Owned | None) -> Obj:

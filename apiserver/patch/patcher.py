@@ -12,7 +12,7 @@ from typing import Any, Literal
 import orjson
 
 from apimachinery import errors, field
-from apimachinery.errors import ApiError
+from apimachinery.errors import ApiError, Unconvertible
 from apiserver.patch import gotext, json_patch, merge_patch, strategic
 from openapi import codec, explain
 from openapi.schemas import TypeInfo
@@ -36,10 +36,14 @@ def patch(
     validation: Validation = "Warn",
     *,
     wrong_type: Callable[[Any], str] | None = None,
+    seen: Callable[[Any], None] | None = None,
+    settle: Callable[[Obj], None] | None = None,
 ) -> tuple[Obj, list[str]]:
     """(the patched object, warnings). Raises the ApiError that the original answers with.
 
     wrong_type: what is wrong with the kind and apiVersion of a document that a JSON or merge patch made, "" if nothing.
+    seen: is shown the patched document, which it may keep, before it is decoded. settle: completes the decoded object in
+    place; may raise Unconvertible, which the kinds of patches tell differently.
     """
     strict = validation != "Ignore"
     try:
@@ -48,15 +52,27 @@ def patch(
         prefix = "error decoding patch: " if strict and media_type != STRATEGIC_PATCH else ""
         raise errors.bad_request(f"{prefix}{error}") from None
     if media_type == STRATEGIC_PATCH:
-        return _strategic(current, body, info, validation)
+        obj, warnings = _strategic(current, body, info, validation, seen)
+        try:
+            if settle is not None:
+                settle(obj)
+        except Unconvertible as error:
+            raise ApiError(500, "", error.detail) from None
+        return obj, warnings
     module = json_patch if media_type == JSON_PATCH else merge_patch
     problems = module.check(body) if strict else []
     touched: Touched = {}
     patched = module.apply(current, body, touched)
+    if seen is not None:
+        seen(patched)
     if wrong_type is not None and (text := wrong_type(patched)):
         raise _invalid(_json(patched, info, touched), text)
     try:
         obj, unknown = _decoded(patched, info, touched)
+        if settle is not None:
+            settle(obj)
+    except Unconvertible as error:
+        raise _invalid(_json(patched, info, touched), error.detail) from None
     except codec.DecodeError as error:
         raise _invalid(_json(patched, info, touched), str(error)) from None
     return obj, _judge(problems + unknown, validation, lambda: _json(patched, info, touched))
@@ -71,13 +87,21 @@ def _decoded(patched: Any, info: TypeInfo, touched: Touched) -> tuple[Obj, list[
     return (obj, unknown) if len(unknown) < 2 else (obj, info.decode(_ordered(patched, info, touched))[1])
 
 
-def _strategic(current: Obj, body: codec.Parsed, info: TypeInfo, validation: Validation) -> tuple[Obj, list[str]]:
+def _strategic(
+    current: Obj,
+    body: codec.Parsed,
+    info: TypeInfo,
+    validation: Validation,
+    seen: Callable[[Any], None] | None,
+) -> tuple[Obj, list[str]]:
     patch_map = body.obj if body.obj is not None else {}
     if not isinstance(patch_map, dict):
         kind = {list: "array", str: "string", bool: "bool"}.get(type(patch_map), "number")
         raise errors.bad_request(f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}")
     duplicates = merge_patch.duplicate_fields(codec.pairs(body)) if validation != "Ignore" and body.duplicates else []
     patched = strategic.apply(current, patch_map, info)
+    if seen is not None:
+        seen(patched)
     try:
         obj, unknown = info.decode(patched)
     except codec.DecodeError:

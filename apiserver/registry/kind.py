@@ -65,6 +65,14 @@ class Writer(Protocol):
         """ApiError NotFound."""
 
 
+@dataclass(frozen=True, slots=True)
+class Patched:
+    """A document as a patch left it, and the body of that patch."""
+
+    document: Any
+    body: bytes
+
+
 @dataclass(slots=True)
 class Ctx:
     """What a hook may know of the request and its server.
@@ -73,6 +81,7 @@ class Ctx:
     warnings: texts for Warning headers, in order. dry_run: nothing is stored.
     services: named helpers the server registers (for instance "service-ips"), see apiserver/server.py.
     sent: the body of a create or PUT in JSON, for kinds that tell texts of one value apart; else empty.
+    patched: what a patch made, before decoding dropped what Go leaves out, and the patch itself; None for other writes.
     endings: what begin_create and begin_update want called when the write is over, see finish.
     """
 
@@ -87,6 +96,7 @@ class Ctx:
     warnings: list[str] = field(default_factory=list)
     services: Mapping[str, Any] = field(default_factory=dict)
     sent: bytes = b""
+    patched: Patched | None = None
     endings: list[Callable[[bool], Awaitable[None]]] = field(default_factory=list)
 
     async def finish(self, stored: bool) -> None:
@@ -188,6 +198,7 @@ class Kind:
     words_preconditions: bool = False  # a DELETE's preconditions fail in words of its own (namespaces)
     returns_deleted: bool = False  # a DELETE that removes the object answers with it, not with a Status
     ttl: float = 0  # seconds until the store removes an object (events)
+    telling_empties: Sequence[bytes] = ()  # words of bodies in which an empty list or map may decide what is valid
     columns: Sequence[Column] = (NAME_COLUMN, CREATED_AT_COLUMN)
     status_fields: Sequence[str] = ("status",)  # top-level fields that only the status subresource writes
     status_at_creation: bool = False  # a create may bring a status (nodes register themselves with one)
@@ -285,6 +296,9 @@ class Kind:
 
     def default(self, obj: Obj, version: str) -> None:
         """Fill in defaults of that version after decoding; must be idempotent."""
+
+    def default_empty(self, obj: Obj) -> None:
+        """What default() makes of an empty list or map that tells something; of the copy that registry/as_sent makes."""
 
     def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
         """Clear what a client may not set at creation; the store has cleared status_fields where a status subresource exists."""

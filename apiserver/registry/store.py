@@ -26,7 +26,7 @@ from apiserver.authn.user import User
 from apiserver.registry import as_sent, deletion, metadata, updating
 from apiserver.registry.conversion import running
 from apiserver.registry.converted import ConvertedCache
-from apiserver.registry.kind import Ctx, Kind, Obj, Reader
+from apiserver.registry.kind import Ctx, Kind, Obj, Patched, Reader
 from apiserver.storage.base import Conflict, KeyExists, NotFound
 from apiserver.storage.cacher import Cacher
 from apiserver.storage.entry import Entry
@@ -61,9 +61,9 @@ class Write:
     """One write request.
 
     version, group: of the request's resource. name: from the URL, "" for a create. size: bytes of the body, or of the
-    stored object if that is larger. sent: the body of a create or PUT that is JSON. options: CreateOptions,
-    UpdateOptions, PatchOptions or DeleteOptions. warnings, annotations: collect what goes into Warning headers and the audit log.
-    collective: one of a collection that is deleted; admission is told no name.
+    stored object if that is larger. sent: the body of a create or PUT that is JSON. patched: set by each attempt of a
+    patch. options: CreateOptions, UpdateOptions, PatchOptions or DeleteOptions. warnings, annotations: collect what goes
+    into Warning headers and the audit log. collective: one of a collection that is deleted; admission is told no name.
     """
 
     user: User
@@ -74,6 +74,7 @@ class Write:
     subresource: str = ""
     size: int = 0
     sent: bytes = b""
+    patched: Patched | None = None
     dry_run: bool = False
     collective: bool = False
     options: Obj = field(default_factory=dict)
@@ -227,7 +228,9 @@ class Store:
 
     def _check_new(self, ctx: Ctx, obj: Obj) -> None:
         kind = self.kind
-        if found := updating.validate_new(kind, ctx, obj):
+        telling = as_sent.mentions(ctx, kind.telling_empties)
+        judged = as_sent.restored(kind, ctx, obj) if telling else None
+        if found := updating.validate_new(kind, ctx, judged or obj):
             if (sent := as_sent.restored(kind, ctx, obj)) is not None:
                 found = updating.validate_new(kind, ctx, sent)  # for what the messages show
             raise self._invalid(obj["metadata"].get("name") or "", found)
@@ -356,6 +359,7 @@ class Store:
             return await transform(await offloop.run(write.size, lambda: self.decode(entry)))
 
         new = await running(kind, attempt)
+        ctx.patched = write.patched
         attributes = self._attributes(write, "UPDATE", new, old)
         await admission.admit(attributes)
         new = self._admitted(attributes)
@@ -387,7 +391,9 @@ class Store:
 
     def _check_changed(self, ctx: Ctx, new: Obj, old: Obj) -> None:
         kind = self.kind
-        if found := updating.validate(kind, ctx, new, old):
+        telling = as_sent.mentions(ctx, kind.telling_empties)
+        judged = as_sent.restored(kind, ctx, new) if telling else None
+        if found := updating.validate(kind, ctx, judged or new, old):
             if (sent := as_sent.restored(kind, ctx, new)) is not None:
                 found = updating.validate(kind, ctx, sent, old)
             raise self._invalid(new["metadata"].get("name") or "", found)
@@ -541,6 +547,7 @@ class Store:
             warnings=write.warnings,
             services=environment.services,
             sent=write.sent,
+            patched=write.patched,
         )
 
     def _attributes(self, write: Write, operation: Operation, obj: Obj | None, old: Obj | None) -> Attributes:

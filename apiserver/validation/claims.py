@@ -97,6 +97,6 @@ def validate_claim_template(template: Obj, path: str) -> list[FieldError]:
     if given := metadata.get("labels"):
         errors += labels.validate_labels(given, at + ".labels")
     for key, value in metadata.items():
-        if key not in _TEMPLATE_METADATA and value:
+        if key not in _TEMPLATE_METADATA and (value or isinstance(value, list | dict)):
             errors.append(field.forbidden(f"{at}.{key}", "cannot be set"))
     return errors + validate_claim_spec(template.get("spec") or {}, path + ".spec")

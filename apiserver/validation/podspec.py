@@ -29,7 +29,18 @@ _MAX_INT32 = 2**31 - 1
 _MAX_NAMESERVERS, _MAX_SEARCHES, _MAX_SEARCH_CHARS = 3, 32, 2048
 _HOSTNAME_LIMIT = 64
 
-__all__ = ["STRICT", "STRICT_POD", "PodOptions", "validate_pod", "validate_pod_spec", "validate_pod_template"]
+TELLING_EMPTIES = (b'"claims"', b'"ephemeralContainers"', b'"volumeClaimTemplate"')
+"""Where a body has these, an empty list in it may be one that is forbidden: Kind.telling_empties of what has pods."""
+
+__all__ = [
+    "STRICT",
+    "STRICT_POD",
+    "TELLING_EMPTIES",
+    "PodOptions",
+    "validate_pod",
+    "validate_pod_spec",
+    "validate_pod_template",
+]
 
 
 def validate_pod_template(template: Obj, path: str, old: Obj | None = None) -> list[FieldError]:

@@ -7,11 +7,11 @@ from typing import Any
 
 from apimachinery import field
 from apimachinery.clock import Clock
-from apimachinery.errors import bad_request
+from apimachinery.errors import Unconvertible
 from apimachinery.field import FieldError
 from apiserver.kinds import cells, podtemplates
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
-from apiserver.validation import gostruct, labels, numbers
+from apiserver.validation import gostruct, labels, numbers, podspec
 
 # The internal field spec.templateGeneration of the original lives on in v1 as this annotation.
 _INTEGER = re.compile("[+-]?[0-9]+")
@@ -35,6 +35,7 @@ class DaemonSet(Kind):
     categories = ("all",)
     subresources = (STATUS,)
     has_generation = True
+    telling_empties = podspec.TELLING_EMPTIES
     columns = (
         NAME_COLUMN,
         Column("Desired", "integer", doc="status.desiredNumberScheduled"),
@@ -118,10 +119,8 @@ def _read_generation(text: str, version: str) -> str:
     if _INTEGER.fullmatch(text) and len(text) < 40 and -(2**63) <= int(text) < 2**63:
         return str(int(text))
     problem = "value out of range" if _INTEGER.fullmatch(text) else "invalid syntax"
-    raise bad_request(
-        f'DaemonSet in version "{version}" cannot be handled as a DaemonSet: '
-        f"strconv.ParseInt: parsing {field.go_quote(text)}: {problem}"
-    )
+    detail = f"strconv.ParseInt: parsing {field.go_quote(text)}: {problem}"
+    raise Unconvertible(f'DaemonSet in version "{version}" cannot be handled as a DaemonSet: {detail}', detail)
 
 
 def _set_template_generation(obj: Obj, generation: int) -> None:

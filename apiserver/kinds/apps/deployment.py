@@ -9,7 +9,7 @@ from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells, podtemplates, strategy
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, SCALE, STATUS, Column, Ctx, Kind, Obj, Scale
-from apiserver.validation import numbers
+from apiserver.validation import numbers, podspec
 
 
 class Deployment(Kind):
@@ -21,6 +21,7 @@ class Deployment(Kind):
     subresources = (SCALE, STATUS)
     scale = Scale()
     has_generation = True
+    telling_empties = podspec.TELLING_EMPTIES
     columns = (
         NAME_COLUMN,
         Column("Ready", description="Number of the pod with ready state"),

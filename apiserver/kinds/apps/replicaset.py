@@ -8,7 +8,7 @@ from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells, podtemplates, strategy
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, SCALE, STATUS, Column, Ctx, Kind, Obj, Scale
-from apiserver.validation import numbers
+from apiserver.validation import numbers, podspec
 
 
 class ReplicaSet(Kind):
@@ -20,6 +20,7 @@ class ReplicaSet(Kind):
     subresources = (SCALE, STATUS)
     scale = Scale()
     has_generation = True
+    telling_empties = podspec.TELLING_EMPTIES
     columns = (
         NAME_COLUMN,
         Column("Desired", "integer", doc="spec.replicas"),

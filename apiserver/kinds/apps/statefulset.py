@@ -33,6 +33,7 @@ class StatefulSet(Kind):
     subresources = (SCALE, STATUS)
     scale = Scale()
     has_generation = True
+    telling_empties = podspec.TELLING_EMPTIES
     columns = (
         NAME_COLUMN,
         Column("Ready", description="Number of the pod with ready state"),

@@ -13,7 +13,7 @@ from apiserver.kinds import cells, podtemplates, strategy
 from apiserver.kinds.batch import job_rules
 from apiserver.kinds.batch.job import default_failure_policy
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
-from apiserver.validation import numbers
+from apiserver.validation import numbers, podspec
 
 _NAME_LIMIT = 52  # a job's name has 11 characters more, and 63 in all
 _ZONE_PART = re.compile(r"[A-Za-z._0-9+][A-Za-z.\-_0-9+]{0,13}")
@@ -28,6 +28,7 @@ class CronJob(Kind):
     categories = ("all",)
     subresources = (STATUS,)
     has_generation = True
+    telling_empties = podspec.TELLING_EMPTIES
     checks_metadata_in_status = False
     columns = (
         NAME_COLUMN,

@@ -10,7 +10,7 @@ from apimachinery.field import FieldError
 from apiserver.kinds import cells, podtemplates, strategy
 from apiserver.kinds.batch import job_rules, job_status
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
-from apiserver.validation import gostruct, meta, names
+from apiserver.validation import gostruct, meta, names, podspec
 
 UID_LABEL = "batch.kubernetes.io/controller-uid"
 NAME_LABEL = "batch.kubernetes.io/job-name"
@@ -26,6 +26,7 @@ class Job(Kind):
     categories = ("all",)
     subresources = (STATUS,)
     has_generation = True
+    telling_empties = podspec.TELLING_EMPTIES
     orphan_by_default = True
     orphaning_warning = (
         "child pods are preserved by default when jobs are deleted; "

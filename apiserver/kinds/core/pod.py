@@ -8,7 +8,7 @@ from apimachinery.clock import Clock
 from apimachinery.field import FieldError, forbidden
 from apiserver.kinds import strategy
 from apiserver.kinds.core import pod_cells, pod_creation, pod_features, pod_status, pod_updates
-from apiserver.kinds.core.podtemplate_defaults import default_pod
+from apiserver.kinds.core.podtemplate_defaults import default_empty_requests, default_pod
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj, Subresource
 from apiserver.validation import meta, names, podspec
 from apiserver.validation.pod import annotations as pod_annotations
@@ -36,6 +36,7 @@ class PodKind(Kind):
         STATUS,
     )
     has_generation = True
+    telling_empties = podspec.TELLING_EMPTIES
     graceful = True
     columns = (
         NAME_COLUMN,
@@ -59,6 +60,9 @@ class PodKind(Kind):
         default_pod(obj)
         if status := obj.get("status"):
             pod_status.step_addresses(status)
+
+    def default_empty(self, obj: Obj) -> None:
+        default_empty_requests(obj)
 
     def prepare_create(self, ctx: Ctx, obj: Obj) -> None:
         pod_creation.prepare(ctx, obj)

@@ -19,6 +19,7 @@ class PodTemplateKind(Kind):
     plural = "podtemplates"
     returns_deleted = True
     has_generation = True
+    telling_empties = podspec.TELLING_EMPTIES
     columns = (
         NAME_COLUMN,
         Column("Containers", description="Names of each container in the template."),

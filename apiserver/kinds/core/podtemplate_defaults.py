@@ -138,6 +138,15 @@ def _requests_from_limits(requirements: Obj | None) -> None:
         requests.setdefault(name, value)
 
 
+def default_empty_requests(pod: Obj) -> None:
+    """Limits that are there, though empty, bring requests along."""
+    for group in ("containers", "initContainers"):
+        for container in pod["spec"].get(group) or ():
+            requirements = container.get("resources") or {}
+            if requirements.get("limits") == {}:
+                container["resources"] = {**requirements, "requests": requirements.get("requests") or {}}
+
+
 def _default_pod_resources(pod: Obj, spec: Obj) -> None:
     """Pod-level resources: huge page limits, then requests, each from what the containers add up to."""
     level = spec["resources"]

@@ -24,6 +24,7 @@ class ReplicationControllerKind(Kind):
     subresources = (SCALE, STATUS)
     scale = Scale()
     has_generation = True
+    telling_empties = podspec.TELLING_EMPTIES
     orphan_by_default = True
     columns = (
         NAME_COLUMN,
