@@ -16,7 +16,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
@@ -263,12 +263,17 @@ class Signer:
 
 def _object(data: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(data)
+        # As text: of bytes, UTF-16 and byte order marks would be understood.
+        value = json.loads(data.decode(), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise BadToken("malformed JSON") from error
     if not isinstance(value, dict):
         raise BadToken("not a JSON object")
     return value
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no JSON")
 
 
 def peek_issuer(token: str) -> str | None:
@@ -306,7 +311,7 @@ def split(token: str) -> Signed:
     signed, _, signature_text = token.rpartition(".")
     header_text, _, payload = signed.partition(".")
     header = _object(decode(header_text))
-    algorithm, kid = header.get("alg") or "", header.get("kid") or ""
+    algorithm, kid = ("" if header.get(name) is None else header[name] for name in ("alg", "kid"))
     understood = "crit" not in header and header.get("b64", True) is True
     if not isinstance(algorithm, str) or not isinstance(kid, str):
         raise BadToken("the header's parameters have wrong types")
