@@ -3,8 +3,8 @@
 A field `secure_port: int = 6443` is the flag --secure-port and the key `securePort` or `secure-port` of the component's
 section in the file. The comment (or string) under a field is its help. Types: str, int, float (seconds: "90", "1m30s"),
 bool (--flag, --flag=false), Path, each also `| None`; tuple[T, ...] or Sequence[T] (comma-separated, repeatable);
-dict[str, str] or Mapping (a=1,b=2). A field that is itself such a dataclass contributes its own fields. A field with
-metadata {"flag": None} is set by the program alone.
+dict[str, str] or Mapping (a=1,b=2; with metadata {"split": False} one entry, whose value may have commas). A field that is itself
+such a dataclass contributes its own fields. A field with metadata {"flag": None} is set by the program alone.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Option:
     type: Any
     default: Any
     owner: type  # the class that declares the field
+    split: bool = True  # whether commas separate the entries of a mapping
 
     @property
     def field(self) -> str:
@@ -54,7 +55,7 @@ class Option:
 
     def parse(self, value: Any) -> Any:
         """The field's value from a flag's text or a file's YAML value. Raises ValueError."""
-        return parse_value(self.type, value)
+        return parse_value(self.type, value, split=self.split)
 
 
 def options_of(cls: type, prefix: tuple[str, ...] = (), defaults: Any = None) -> dict[str, Option]:
@@ -72,7 +73,7 @@ def options_of(cls: type, prefix: tuple[str, ...] = (), defaults: Any = None) ->
             nested = default if isinstance(default, kind) else None
             found |= options_of(kind, path, nested)
             continue
-        found[flag] = Option(flag, path, kind, default, cls)
+        found[flag] = Option(flag, path, kind, default, cls, field.metadata.get("split", True))
     return found
 
 
@@ -100,8 +101,11 @@ def parse_duration(text: str) -> float:
     return sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
 
 
-def parse_value(kind: Any, value: Any) -> Any:
-    """Turn text, or a YAML value, into the type. Raises ValueError with a text that shows the value."""
+def parse_value(kind: Any, value: Any, *, split: bool = True) -> Any:
+    """Turn text, or a YAML value, into the type. Raises ValueError with a text that shows the value.
+
+    split: whether commas separate the entries of a mapping.
+    """
     origin = typing.get_origin(kind)
     if origin is typing.Literal:
         allowed = typing.get_args(kind)
@@ -125,7 +129,7 @@ def parse_value(kind: Any, value: Any) -> Any:
         (item_type, *_rest) = typing.get_args(kind)
         return tuple(parse_value(item_type, item) for item in items if item != "")
     if origin in _MAPS:
-        return _parse_map(value)
+        return _parse_map(value, split)
     if kind is Path:
         if not isinstance(value, str) or not value:
             raise ValueError(f"{value!r} is not a path")
@@ -143,12 +147,12 @@ def _parse_bool(value: Any) -> bool:
     return words[word]
 
 
-def _parse_map(value: Any) -> dict[str, str]:
+def _parse_map(value: Any, split: bool) -> dict[str, str]:
     if isinstance(value, str):
-        pairs = [part.partition("=") for part in value.split(",") if part]
+        pairs = [part.partition("=") for part in (value.split(",") if split else [value]) if part or not split]
         bad = [key for key, equals, _ in pairs if not equals]
         if bad:
-            raise ValueError(f"{value!r} is not of the form key=value,key=value")
+            raise ValueError(f"{value!r} is not of the form {'key=value,key=value' if split else 'key=value'}")
         return {key.strip(): text.strip() for key, _, text in pairs}
     if not isinstance(value, dict):
         raise ValueError(f"{value!r} is not a mapping")

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -57,6 +57,7 @@ def build(config: Config, reader: NotifyingReader, clock: Clock, writer: Writer 
     anonymous = _anonymous(config, configuration)
     work: dict[str, Work] = {}
     tokens: list[TokenAuthenticator] = []
+    closers: list[Callable[[], Awaitable[None]]] = []
     if config.token_auth_file is not None:
         users = tokenfile.read_csv(config.token_auth_file)
         tokens.append(tokenfile.TokenFileAuthenticator(users, audiences, metrics))
@@ -77,8 +78,9 @@ def build(config: Config, reader: NotifyingReader, clock: Clock, writer: Writer 
         tokens.append(bootstraptokens.BootstrapTokenAuthenticator(audiences, reader, clock))
     # Other issuers come after service accounts: a token that they do not know may make them fetch keys.
     if configuration.jwt or raw is not None:
-        tokens.append(_issuers(config, configuration, raw, audiences, clock, metrics, work))
-    closers = []
+        issued = _issuers(config, configuration, raw, audiences, clock, metrics, work)
+        closers.append(issued.close)
+        tokens.append(issued)
     if config.authentication_token_webhook_config_file is not None:
         asked = webhook.WebhookAuthenticator(
             config.authentication_token_webhook_config_file,
@@ -86,9 +88,10 @@ def build(config: Config, reader: NotifyingReader, clock: Clock, writer: Writer 
             audiences,
             clock,
         )
-        closers.append(asked.close)
         seconds = config.authentication_token_webhook_cache_ttl
-        tokens.append(TokenCache(asked, clock, metrics, success=seconds, failure=seconds, errors=False))
+        answers = TokenCache(asked, clock, metrics, success=seconds, failure=seconds, errors=False)
+        closers += [answers.close, asked.close]
+        tokens.append(answers)
     bearer = BearerAuthenticator(tokens)
     return Authentication(
         authenticators=[*_certificates(config, clock, work), bearer],
@@ -154,7 +157,7 @@ def _issuers(
     clock: Clock,
     metrics: AuthenticationMetrics,
     work: dict[str, Work],
-) -> TokenAuthenticator:
+) -> TokenCache:
     issuers = JwtAuthenticators(
         configuration,
         raw,

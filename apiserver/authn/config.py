@@ -37,8 +37,8 @@ class Config:
     # What is put before each group.
     oidc_signing_algs: Sequence[str] = ("RS256",)
     # Algorithms that tokens may be signed with: RS256, RS384, RS512, ES256, ES384, ES512, PS256, PS384, PS512.
-    oidc_required_claim: Mapping[str, str] = field(default_factory=dict)
-    # claim=value that tokens must have; repeat it for several.
+    oidc_required_claim: Mapping[str, str] = field(default_factory=dict, metadata={"split": False})
+    # claim=value that tokens must have, commas and all; repeat it for several.
     oidc_ca_file: Path | None = None
     # PEM bundle of the issuer's CA. None: the machine's.
     authentication_token_webhook_config_file: Path | None = None

@@ -58,6 +58,7 @@ class TokenCache:
         self._key = secrets.token_bytes(32)
         self._records: LRU[bytes, _Record] = LRU(_SIZE)
         self._asking: dict[bytes, asyncio.Task[_Record]] = {}
+        self._tasks: set[asyncio.Task[_Record]] = set()
 
     async def authenticate_token(self, token: str, audiences: Sequence[str]) -> Response | None:
         begun = self._clock.monotonic()
@@ -68,10 +69,7 @@ class TokenCache:
             return record.result()
         self._count_active("blocked", 1)
         try:
-            task = self._asking.get(key)
-            if task is None:
-                task = self._asking[key] = asyncio.ensure_future(self._ask(key, token, audiences))
-                task.add_done_callback(lambda _: self._asking.pop(key, None))
+            task = self._asking.get(key) or self._start(key, token, audiences)
             # A client that leaves must not take the answer away from others who wait for it.
             record = await asyncio.shield(task)
         finally:
@@ -79,9 +77,27 @@ class TokenCache:
             self._count(MISS, begun)
         return record.result()
 
+    def _start(self, key: bytes, token: str, audiences: Sequence[str]) -> asyncio.Task[_Record]:
+        asking, work = self._asking, self._ask(key, token, audiences)
+        task = asking[key] = asyncio.get_running_loop().create_task(work, name="token look-up")
+        self._tasks.add(task)
+
+        def ended(_: object) -> None:
+            asking.pop(key, None)
+            self._tasks.discard(task)
+
+        task.add_done_callback(ended)
+        return task
+
     def clear(self) -> None:
-        """Forget all answers."""
-        self._records.clear()
+        """Forget all answers, those on their way too: whoever waits for one gets it, and nobody after them."""
+        self._records, self._asking = LRU(_SIZE), {}
+
+    async def close(self) -> None:
+        """End what is under way."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _digest(self, token: str, audiences: Sequence[str]) -> bytes:
         hashed = hashlib.blake2b(key=self._key, digest_size=32)
@@ -91,7 +107,7 @@ class TokenCache:
         return hashed.digest()
 
     async def _ask(self, key: bytes, token: str, audiences: Sequence[str]) -> _Record:
-        metrics = self._metrics
+        metrics, records = self._metrics, self._records
         self._count_active("in_flight", 1)
         response, error = None, ""
         try:
@@ -107,7 +123,7 @@ class TokenCache:
         seconds = self._success if response is not None else self._failure
         record = _Record(response, error, self._clock.monotonic() + seconds)
         if seconds > 0 and (self._errors or not error):
-            self._records.put(key, record)
+            records.put(key, record)
         return record
 
     def _count(self, status: tuple[str], begun: float) -> None:

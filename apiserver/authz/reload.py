@@ -5,6 +5,7 @@ Authorizers other than webhooks that were there at the start must stay, and othe
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +54,8 @@ class Reloading:
                 return
             raw = self._file.content
             log.info("%s has changed", self._path)
-            await self._chain.replace(configuration.load(raw, self._required))
+            # In a thread: there may be many expressions to compile.
+            await self._chain.replace(await asyncio.to_thread(configuration.load, raw, self._required))
         except (ConfigError, OSError) as error:
             log.error("reloading authorization config: %s", error)
             self._chain.metrics.config.reloaded(self._clock.time(), well=False)

@@ -5,6 +5,7 @@ The chain may be replaced while the server runs (reload.py); RBAC, Node and ABAC
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -86,8 +87,8 @@ class Authorization:
 
     async def replace(self, stated: Sequence[Authorizer]) -> None:
         """Another chain from the next question on. ConfigError, and the old one stays."""
-        links, before = self._build(stated), self._links
-        self._links = links
+        links = await asyncio.to_thread(self._build, stated)  # webhooks' kubeconfigs are read
+        before, self._links = self._links, links
         await _close(before)
 
     def _build(self, stated: Sequence[Authorizer]) -> tuple[_Link, ...]:

@@ -28,6 +28,7 @@ class Sample:
     # Seconds.
     names: Sequence[str] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    whole: Mapping[str, str] = field(default_factory=dict, metadata={"split": False})
     mode: Literal["a", "b"] = "a"
     authn: Inner = field(default_factory=Inner)
     internal: object = field(default=None, metadata={"flag": None})
@@ -46,7 +47,13 @@ def test_flags_fill_fields_of_every_type() -> None:
         "--secure-port=7443", "--leader-elect=false", "--grace", "1m30s", "--names=a,b", "--names", "c",
         "--labels=x=1,y=2", "--mode=b", "--client-ca-file=/ca",
     )  # fmt: skip
-    assert filled == Sample(7443, False, 90, ("a", "b", "c"), {"x": "1", "y": "2"}, "b", Inner(Path("/ca")))
+    labels = {"x": "1", "y": "2"}
+    assert filled == Sample(7443, False, 90, ("a", "b", "c"), labels, {}, "b", Inner(Path("/ca")))
+
+
+def test_a_mapping_that_is_not_split_takes_one_entry_a_flag() -> None:
+    filled = parse("--whole=claim=a,b=c", "--whole", "empty=")
+    assert filled.whole == {"claim": "a,b=c", "empty": ""}
 
 
 def test_bare_boolean_flag_is_true_and_underscores_are_dashes() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,13 @@ class _Issuers:
             if unknown:
                 raise ConfigError(f"oidc: unsupported signing alg: {field.go_quote(sorted(unknown)[0])}")
             counted = self._metrics[jwt.issuer.url] = metrics.issuer(jwt.issuer.url)
-            self.by_url[jwt.issuer.url] = JwtAuthenticator(
-                jwt, compiled, configuration.algorithms, clock, self._spawn, counted
-            )
+            try:
+                self.by_url[jwt.issuer.url] = JwtAuthenticator(
+                    jwt, compiled, configuration.algorithms, clock, self._spawn, counted
+                )
+            except (ssl.SSLError, ValueError) as error:
+                issuer = field.go_quote(jwt.issuer.url)
+                raise ConfigError(f"the certificate authority of issuer {issuer} cannot be used: {error}") from None
 
     @property
     def urls(self) -> set[str]:
@@ -164,13 +169,7 @@ class JwtAuthenticators:
         if raw == self._raw:
             return True
         try:
-            configuration = configurations.parse(raw)
-            problems = validation.check(configuration, self._disallowed)
-            if configuration.anonymous != self._configuration.anonymous:
-                problems.append(field.forbidden("anonymous", "changed from initial configuration file"))
-            if problems:
-                raise ConfigError(aggregate(problems))
-            issuers = _Issuers(configuration, self._disallowed, self._clock, self._metrics)
+            configuration, issuers = await asyncio.to_thread(self._built, raw)
         except ConfigError as error:
             log.error("failed to load authentication config, the old one stays: %s", error)
             self._metrics.config_read(None)
@@ -189,6 +188,16 @@ class JwtAuthenticators:
         log.info("reloaded authentication config")
         group.create_task(self._retire(old), name="old-issuers")
         return True
+
+    def _built(self, raw: bytes) -> tuple[Configuration, _Issuers]:
+        """The configuration in a file's bytes, and its issuers. Runs in a thread: there may be many expressions to compile."""
+        configuration = configurations.parse(raw)
+        problems = validation.check(configuration, self._disallowed)
+        if configuration.anonymous != self._configuration.anonymous:
+            problems.append(field.forbidden("anonymous", "changed from initial configuration file"))
+        if problems:
+            raise ConfigError(aggregate(problems))
+        return configuration, _Issuers(configuration, self._disallowed, self._clock, self._metrics)
 
     async def _retire(self, old: _Issuers) -> None:
         await self._clock.sleep(_LINGER)
