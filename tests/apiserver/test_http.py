@@ -172,7 +172,7 @@ async def test_root_version_and_debugging_paths(api: Api) -> None:
     assert {"/api", "/apis/apps/v1", "/metrics", "/version"} <= set((await api.get("/")).body["paths"])
     assert (await api.get("/version")).body["minor"] == "36"
     assert b"kube-apiserver statusz" in (await api.get("/statusz")).raw
-    assert b"authorization-mode=Node,RBAC\n" in (await api.get("/flagz")).raw
+    assert b"\nkubelet-preferred-address-types=InternalIP,Hostname,ExternalIP\n" in (await api.get("/flagz")).raw
 
 
 async def test_the_end_comes_soon_and_lets_requests_finish(api: Api) -> None:

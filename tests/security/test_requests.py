@@ -175,6 +175,11 @@ async def test_odd_queries(api: Api, query: str) -> None:
         for extra in ("", "&watch=1&timeoutSeconds=1&resourceVersion=0", "&limit=1"):
             for path in (CMS, "/api/v1/pods"):
                 answer = await wire.ask(wire.request("GET", f"{path}?{query}{extra}"))
+                # The original has no better word for a watch from a revision that is no number.
+                if answer.code == 500:
+                    assert "watch" in f"{query}{extra}"
+                    assert "resourceVersion: Invalid value" in answer.body["message"]
+                    continue
                 assert answer.code in (200, 400)
 
 
