@@ -12,7 +12,7 @@ import resource
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from apimachinery import filewatch
 from apimachinery.clock import Clock, RealClock
@@ -63,12 +63,14 @@ from apiserver.registry.store import Environment, Store
 from apiserver.selfinfo import SelfInfo
 from apiserver.storage.base import Backend
 from apiserver.storage.cacher import Cacher, Caches
-from apiserver.storage.encryption import Encryption
 from openapi import schemas
 from openapi.schemas import TypeInfo
 from serving import memory, tls
 from serving.http import HttpServer
 from serving.metrics import Gauge, process_memory
+
+if TYPE_CHECKING:
+    from apiserver.storage.encryption import Encryption
 
 log = logging.getLogger(__name__)
 
@@ -249,6 +251,8 @@ class ApiServer:
         engine = storage.open_backend(config.storage, self.clock, config.history)
         if config.encryption_provider_config is None:
             return engine
+        from apiserver.storage.encryption import Encryption  # which few need
+
         follow = config.encryption_provider_config_automatic_reload
         self.encryption = Encryption(config.encryption_provider_config, engine, self.clock, follow=follow)
         self.background["encryption"] = self.encryption.run
@@ -261,9 +265,7 @@ class ApiServer:
         self._paths()
         self._add_metrics()
         self.app.use(self._filters())
-        if self.encryption is not None:
-            await self.encryption.start()
-        await self.caches.start()
+        await self._open_storage()
         self.registry_ready()
         try:
             await self.custom.start()
@@ -272,6 +274,16 @@ class ApiServer:
             await self._run_hooks()
         except BaseException:
             await self.end()
+            raise
+
+    async def _open_storage(self) -> None:
+        if self.encryption is None:
+            return await self.caches.start()
+        try:
+            await self.encryption.start()
+            await self.caches.start()
+        except BaseException:  # a key that is missing, say
+            await self.encryption.close()
             raise
 
     def registry_ready(self) -> None:

@@ -16,7 +16,7 @@ from apimachinery import errors, uids
 from apimachinery.errors import ApiError
 from apiserver import negotiate
 from apiserver.filters.base import Proceed, Request
-from apiserver.storage.base import Unavailable
+from apiserver.storage.base import Unavailable, Untransformable
 from serving.reply import Reply
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,9 @@ class Errors:
             reply = draw(request, error)
         except TimeoutError:
             reply = _timed_out()
+        except Untransformable as error:
+            log.error("%s %s: %s", request.method, request.raw_path, error)
+            reply = draw(request, errors.internal_error(str(error)))
         except Unavailable as error:
             log.error("storage is unavailable: %s", error)
             reason = f": {error.reason}" if error.reason else ""

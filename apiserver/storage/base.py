@@ -69,6 +69,10 @@ class Unavailable(StorageError):
         self.reason = reason
 
 
+class Untransformable(Unavailable):
+    """A value cannot be encrypted, or not be read for want of a key; the message is for clients too."""
+
+
 class Record(NamedTuple):
     """A key's value as of `revision`, the revision that wrote it."""
 

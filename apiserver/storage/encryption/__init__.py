@@ -107,7 +107,7 @@ class Encryption:
             return False
         old, self._services = self._services, services
         self.backend.replace(self._sets(rules, services))
-        await asyncio.gather(*(kms.close() for provider, kms in old.items() if provider not in services))
+        await asyncio.gather(*(kms.retire() for provider, kms in old.items() if provider not in services))
         log.info("the encryption provider configuration of %s is in force", self._path)
         return True
 

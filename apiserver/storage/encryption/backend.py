@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from apiserver.storage.base import Backend, Change, Deliver, Page, Record, Unavailable
+from apiserver.storage.base import Backend, Change, Deliver, Page, Record, Untransformable
 from apiserver.storage.encryption.ciphers import Unreadable
 from apiserver.storage.encryption.configuration import Rule
 from apiserver.storage.encryption.providers import PLAIN, CannotEncrypt, KeyWanted, Providers
@@ -50,7 +50,7 @@ class Encrypted:
         try:
             return providers.write(value, key.encode())
         except CannotEncrypt as error:
-            raise Unavailable(f"{key} cannot be encrypted: {error}", str(error)) from error
+            raise Untransformable(str(error)) from error
 
     async def create(self, key: str, value: bytes, ttl: float = 0) -> int:
         stored = self._stored(key, value)
@@ -85,8 +85,7 @@ class Encrypted:
                 await wanted.fetch()
                 return providers.read(stored, context)
         except Unreadable as error:
-            text = f'unable to transform key "{key}": {error}'
-            raise Unavailable(text, text) from error
+            raise Untransformable(f'unable to transform key "{key}": {error}') from error
 
     async def stale(self, key: str) -> bool:
         """Whether the value was stored otherwise than it would be now, so that a write that changes nothing should be made."""

@@ -35,6 +35,15 @@ _LONGEST_SEED = 1024
 _LONGEST_ANNOTATIONS = 32 * 1024
 
 
+_OPTIONS = (
+    ("grpc.default_authority", "localhost"),
+    # A service that is back is found again soon: else pauses grow to two minutes, and other channels' failures count.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
 class ServiceFailure(Exception):
     """The service did not answer, or not as it must; the text says how."""
 
@@ -47,11 +56,12 @@ class Service:
 
         path = endpoint.removeprefix("unix://")
         target = f"unix-abstract:{path[1:].lstrip('@')}" if path.startswith(("@", "/@")) else f"unix:{path}"
-        self._channel = grpc.aio.insecure_channel(target, options=[("grpc.default_authority", "localhost")])
+        self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
         self._timeout = timeout
 
-    async def close(self) -> None:
-        await self._channel.close()
+    async def close(self, grace: float = 0.0) -> None:
+        """grace: seconds for calls under way."""
+        await self._channel.close(grace or None)
 
     async def call(self, name: str, **fields: Any) -> Any:
         """One of Status, Encrypt, Decrypt. ServiceFailure."""
@@ -66,10 +76,14 @@ class Service:
             response_deserializer=response.FromString,
         )
         try:
-            return await method(request(**fields), timeout=self._timeout)
+            return await method(request(**fields), timeout=self._timeout, wait_for_ready=True)
         except grpc.aio.AioRpcError as error:
-            text = f"rpc error: code = {_camel(error.code().name)} desc = {error.details()}"
+            late = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            details = "context deadline exceeded" if late else error.details()
+            text = f"rpc error: code = {_camel(error.code().name)} desc = {details}"
             raise ServiceFailure(text) from None
+        except grpc.aio.UsageError:  # of a value that is still read as the configuration before said
+            raise ServiceFailure("the service is not configured any more") from None
 
 
 def _camel(name: str) -> str:
@@ -94,6 +108,7 @@ class Kms:
         self.name = provider.name
         self.prefix = f"k8s:enc:kms:v2:{provider.name}:".encode()
         self._service = Service(provider.endpoint, provider.timeout)
+        self._timeout = provider.timeout
         self._clock = clock
         self._writing: Writing | None = None
         self._seeds: OrderedDict[bytes, Cipher] = OrderedDict()
@@ -110,6 +125,10 @@ class Kms:
 
     async def close(self) -> None:
         await self._service.close()
+
+    async def retire(self) -> None:
+        """Close it once what is under way had the time to end, as long as the original lets it."""
+        await self._service.close(2 * self._timeout)
 
     # -- the seed that writes
 

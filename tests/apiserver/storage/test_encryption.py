@@ -19,6 +19,8 @@ from apiserver.configscheme import ConfigError
 from apiserver.storage.base import Backend, Unavailable
 from apiserver.storage.encryption import Encryption, configuration
 from apiserver.storage.encryption.ciphers import AesCbc, AesGcm, SecretBox, SeededGcm, Unreadable
+from apiserver.storage.encryption.kms import Kms
+from apiserver.storage.encryption.providers import KeyWanted
 from apiserver.storage.sqlite import SQLite
 from tests.support.kmsplugin import Plugin, serving
 
@@ -261,3 +263,18 @@ def test_a_file_that_does_not_say_what_it_is_is_not_shown(missing: str, problem:
     with pytest.raises(ConfigError, match=f"{problem}$") as caught:
         configuration.load(yaml.safe_dump(stated).encode())
     assert ONE["secret"] not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_a_key_of_a_service_that_is_configured_no_more_cannot_be_had(tmp_path: Path) -> None:
+    clock, socket = ControlledClock(), tmp_path / "kms.sock"
+    provider = configuration.Provider("kms", name="safe", endpoint=f"unix://{socket}")
+    async with serving(socket, Plugin()):
+        writer, reader = Kms(provider, clock), Kms(provider, clock)
+        await writer.start()
+        stored = writer.write(VALUE, KEY.encode())
+        with pytest.raises(KeyWanted) as wanted:
+            reader.read(stored, KEY.encode())
+        await reader.retire()
+        with pytest.raises(Unreadable, match="not configured any more"):
+            await wanted.value.fetch()
+        await writer.close()
