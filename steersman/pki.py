@@ -8,9 +8,12 @@ not load any cryptography.
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,21 +122,25 @@ def show(folder: Path) -> list[Issued]:
 def rotate(folder: Path, names: Sequence[str], clock: Clock) -> list[str]:
     """Re-issue certificates that ensure() made, all of them without names, each with a new key; "sa" is the service-account
     key. The names of what was written; ValueError for one that is not there."""
+    with _alone(folder):
+        return _rotate(folder, names, clock)
+
+
+def _rotate(folder: Path, names: Sequence[str], clock: Clock) -> list[str]:
     record = _record(folder)
     unknown = [name for name in names if name != "sa" and name not in record]
     if unknown:
         raise ValueError(f"there is no certificate {unknown[0]!r}; there are {', '.join(sorted(record))}")
-    written = []
-    for name in names or list(record):
-        if name == "sa":
-            _create_service_account_key(folder, keep=(folder / "sa.pub").read_bytes())
-        else:
+    written = list(dict.fromkeys(names or record))
+    if "sa" in written:
+        _create_service_account_key(folder, keep=(folder / "sa.pub").read_bytes())
+    leaves = []
+    for name in written:
+        if name != "sa":
             told = record[name]["leaf"].items()
             fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told}
-            leaf = Leaf(**fields)
-            record[name]["notAfter"] = _issue(folder, leaf, clock)
-        written.append(name)
-    write_private(folder / _RECORD, json.dumps(record, indent=1) + "\n")
+            leaves.append(Leaf(**fields))
+    _issue_all(folder, leaves, record, clock)
     return written
 
 
@@ -149,6 +156,22 @@ def _record(folder: Path) -> dict[str, Any]:
 def ensure(folder: Path, leaves: Sequence[Leaf], clock: Clock) -> list[str]:
     """Create, renew or re-issue what is needed; the names of what was written."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _alone(folder):
+        return _ensure(folder, leaves, clock)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """`certs rotate` beside a cluster that renews: two must not write one pair."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _ensure(folder: Path, leaves: Sequence[Leaf], clock: Clock) -> list[str]:
     record = _record(folder)
     written: list[str] = []
     for ca in ("ca", "front-proxy-ca"):
@@ -159,18 +182,36 @@ def ensure(folder: Path, leaves: Sequence[Leaf], clock: Clock) -> list[str]:
     if not (folder / "sa.key").exists() or not (folder / "sa.pub").exists():
         _create_service_account_key(folder)
         written.append("sa")
+    due = [leaf for leaf in leaves if not _is_current(folder, leaf, record.get(leaf.name), clock)]
+    _issue_all(folder, due, record, clock)
+    return written + [leaf.name for leaf in due]
+
+
+def _is_current(folder: Path, leaf: Leaf, entry: Any, clock: Clock) -> bool:
+    present = (folder / f"{leaf.name}.crt").exists() and (folder / f"{leaf.name}.key").exists()
+    if not present or not entry or entry["leaf"] != _told(leaf):
+        return False
+    return bool(entry["notAfter"] - clock.time() > RENEW_BEFORE)
+
+
+def _told(leaf: Leaf) -> Any:
+    """A leaf as the record has it."""
+    return json.loads(json.dumps(asdict(leaf)))
+
+
+def _issue_all(folder: Path, leaves: Sequence[Leaf], record: dict[str, Any], clock: Clock) -> None:
+    """Issue them, and say so in the record. Nothing is known of them meanwhile, so that a key without its certificate, which a
+    sudden end may leave, is not taken for a pair later."""
+    if not leaves:
+        return
+    _save(folder, {name: entry for name, entry in record.items() if name not in {leaf.name for leaf in leaves}})
     for leaf in leaves:
-        wanted = json.loads(json.dumps(asdict(leaf)))
-        entry = record.get(leaf.name)
-        present = (folder / f"{leaf.name}.crt").exists() and (folder / f"{leaf.name}.key").exists()
-        if present and entry and entry["leaf"] == wanted and entry["notAfter"] - clock.time() > RENEW_BEFORE:
-            continue
-        not_after = _issue(folder, leaf, clock)
-        record[leaf.name] = {"leaf": wanted, "ca": leaf.ca, "notAfter": not_after}
-        written.append(leaf.name)
-    if written:
-        write_private(folder / _RECORD, json.dumps(record, indent=1) + "\n")
-    return written
+        record[leaf.name] = {"leaf": _told(leaf), "ca": leaf.ca, "notAfter": _issue(folder, leaf, clock)}
+    _save(folder, record)
+
+
+def _save(folder: Path, record: dict[str, Any]) -> None:
+    write_private(folder / _RECORD, json.dumps(record, indent=1) + "\n")
 
 
 def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

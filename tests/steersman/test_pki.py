@@ -96,6 +96,28 @@ def handshake(near: ssl.SSLObject, far: ssl.SSLObject) -> None:
                 continue
 
 
+async def test_a_key_whose_certificate_was_never_written_is_not_taken_for_a_pair(
+    tmp_path: Path, clock: ControlledClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pki.ensure(tmp_path, LEAVES, clock)
+    write = pki.write_private
+
+    def full(path: Path, text: str | bytes, mode: int = 0o600) -> None:
+        if path.name == "scheduler.crt":
+            raise OSError("no space left on device")
+        write(path, text, mode)
+
+    for renew in (lambda: pki.ensure(tmp_path, LEAVES, clock), lambda: pki.rotate(tmp_path, ["scheduler"], clock)):
+        await clock.advance(336 * pki.DAY)
+        with monkeypatch.context() as patched:
+            patched.setattr(pki, "write_private", full)
+            with pytest.raises(OSError, match="no space left"):
+                renew()
+        assert "scheduler" in pki.ensure(tmp_path, LEAVES, clock)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tmp_path / "scheduler.crt", tmp_path / "scheduler.key")  # they are a pair
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """What each file holds, by name."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}
