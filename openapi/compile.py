@@ -301,7 +301,7 @@ def _field(field: Field) -> Any:
     if field.pointer or info.kind == "any" or info.code in ("T", "M", "Q", "I", "D"):
         return decode
     if field.name == "managedFields":
-        return decode  # an empty list asks for them to be cleared, none at all does not
+        return _telling_empty(decode)
     if info.kind == "struct":
         return _omitting_zero(decode, info) if field.omitzero else decode
     if field.omitempty or info.code == "y":
@@ -312,6 +312,18 @@ def _field(field: Field) -> Any:
 
         return decode_or_omit
     return decode
+
+
+def _telling_empty(decode: Decode) -> Decode:
+    """An empty list is kept in an object's own metadata alone, and the slow path knows where that is."""
+
+    def decode_or_give_up(value: Any) -> Any:
+        value = decode(value)
+        if not value:
+            raise Slow
+        return value
+
+    return decode_or_give_up
 
 
 def _omitting_zero(decode: Decode, info: TypeInfo) -> Decode:

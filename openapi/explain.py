@@ -7,36 +7,13 @@ hold Pairs in place of dicts, and Literal in place of floats, when the body's by
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from apimachinery import quantity
 from openapi import compile, gofloat, scalars
 from openapi.compile import OMIT
 from openapi.schemas import Field, TypeInfo
-
-# Structs that Go embeds in others: their names stand in the path of a type error, though not in JSON. The number of a field
-# in protobuf tells whether it comes from one: a dot for each level.
-_KEY_REFERENCE = ("LocalObjectReference",)
-_EMBEDDED = {
-    "ConfigMapEnvSource": _KEY_REFERENCE,
-    "ConfigMapKeySelector": _KEY_REFERENCE,
-    "ConfigMapProjection": _KEY_REFERENCE,
-    "ConfigMapVolumeSource": _KEY_REFERENCE,
-    "DeviceAllocationConfiguration": ("DeviceConfiguration",),
-    "DeviceClaimConfiguration": ("DeviceConfiguration",),
-    "DeviceClassConfiguration": ("DeviceConfiguration",),
-    "EphemeralContainer": ("EphemeralContainerCommon",),
-    "IngressRule": ("IngressRuleValue",),
-    "NamedRuleWithOperations": ("RuleWithOperations", "Rule"),
-    "PersistentVolumeSpec": ("PersistentVolumeSource",),
-    "Probe": ("ProbeHandler",),
-    "RuleWithOperations": ("Rule",),
-    "SecretEnvSource": _KEY_REFERENCE,
-    "SecretKeySelector": _KEY_REFERENCE,
-    "SecretProjection": _KEY_REFERENCE,
-    "Volume": ("VolumeSource",),
-}
 
 SCHEMA = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
 
@@ -91,12 +68,15 @@ def items_of(value: Any) -> Iterable[tuple[str, Any]]:
 
 def plain(value: Any) -> Any:
     """The value with dicts for Pairs and floats for Literals; numbers beyond Go's int64 become floats, integral floats integers."""
-    if isinstance(value, Pairs):
-        return {key: plain(item) for key, item in value}
-    if isinstance(value, dict):
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return value
+    if kind is dict:
         return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if kind is list:
         return [plain(item) for item in value]
+    if kind is Pairs:
+        return {key: plain(item) for key, item in value}
     return number(value)
 
 
@@ -127,7 +107,11 @@ def _number_text(value: Any) -> str:
 
 
 class _Walk:
-    """One decoding. error: the first type error's text; problems: unknown and duplicate fields; both in document order."""
+    """One decoding. error: the first type error's text; problems: unknown and duplicate fields; both in document order.
+
+    Go goes on after a type error, and stops where a type that reads its own JSON (a time, a quantity) cannot: whatever was
+    wrong before, that is what it tells.
+    """
 
     def __init__(self) -> None:
         self.error = ""
@@ -150,6 +134,15 @@ class _Walk:
         else:
             where = "Go value"
         return self.fail(f"json: cannot unmarshal {kind} into {where} of type {go_type}")
+
+    def at_once(self, read: Callable[..., Any], *args: Any) -> Any:
+        """What a type makes of its own JSON; DecodeError where it cannot."""
+        earlier, self.error = self.error, ""
+        result = read(*args)
+        if self.error:
+            raise DecodeError(self.error)
+        self.error = earlier
+        return result
 
     def value(self, info: TypeInfo, value: Any, path: str, go_type: str) -> Any:
         """The canonical value or OMIT; null is the caller's business for fields, the zero value for elements."""
@@ -221,8 +214,8 @@ class _Walk:
             return result
         if info.kind == "struct":
             return OMIT if field.omitzero and result == info.decoder({}) else result
-        if field.name == "managedFields":
-            return result
+        if where == "metadata.managedFields":
+            return result  # an empty list asks for them to be cleared, none at all does not
         if not result and (field.omitempty or info.code == "y"):
             return OMIT
         return result
@@ -302,22 +295,24 @@ class _Walk:
 
     def as_Q(self, value: Any, path: str, go_type: str) -> Any:
         if isinstance(value, str):
-            return self.reading(quantity.canonical, value.strip())
-        if isinstance(value, bool | dict | list):
-            return self.reading(quantity.canonical, "{")
-        return self.reading(quantity.canonical, _number_text(value))
+            text = value.strip()
+        elif isinstance(value, bool | dict | list):
+            text = "{"
+        else:
+            text = _number_text(value)
+        return self.at_once(self.reading, quantity.canonical, text)
 
     def as_I(self, value: Any, path: str, go_type: str) -> Any:
-        return value if isinstance(value, str) else self.as_i32(value, path, "int32")
+        return value if isinstance(value, str) else self.at_once(self.as_i32, value, path, "int32")
 
     def as_T(self, value: Any, path: str, go_type: str) -> Any:
-        return self.text_scalar(scalars.canonical_time, value)
+        return self.at_once(self.text_scalar, scalars.canonical_time, value)
 
     def as_M(self, value: Any, path: str, go_type: str) -> Any:
-        return self.text_scalar(scalars.canonical_micro_time, value)
+        return self.at_once(self.text_scalar, scalars.canonical_micro_time, value)
 
     def as_D(self, value: Any, path: str, go_type: str) -> Any:
-        return self.text_scalar(scalars.canonical_duration, value)
+        return self.at_once(self.text_scalar, scalars.canonical_duration, value)
 
     def text_scalar(self, read: Any, value: Any) -> Any:
         return self.reading(read, value) if isinstance(value, str) else self.mismatch(value, "string", "string")
@@ -342,7 +337,10 @@ class _Walk:
 
 
 class _Converter(_Walk):
-    """The words of runtime.DefaultUnstructuredConverter."""
+    """The words of runtime.DefaultUnstructuredConverter, which stops at the first fault of any kind."""
+
+    def at_once(self, read: Callable[..., Any], *args: Any) -> Any:
+        return read(*args)
 
     def mismatch(self, value: Any, go_type: str, target: str, *, literal: bool = False) -> Any:
         kind = {"object": "map", "array": "slice", "number": "float64"}.get(_kind_of(value), _kind_of(value))

@@ -10,8 +10,6 @@ import binascii
 import re
 from datetime import UTC, datetime, timedelta, timezone
 
-from apimachinery.field import go_quote
-
 RFC3339 = "2006-01-02T15:04:05Z07:00"
 RFC3339_MICRO = "2006-01-02T15:04:05.000000Z07:00"
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
@@ -94,23 +92,33 @@ def _moment(text: str, layout: str) -> datetime | None:
         (0, second, 59, "second"),
     ):
         if not low <= value <= high:
-            raise ValueError(f"parsing time {go_quote(text)}: {word} out of range")
+            raise ValueError(f"parsing time {_quote(text)}: {word} out of range")
     offset = timedelta(0)
     if match[8] != "Z":
         hours, minutes = int(match[8][1:3]), int(match[8][4:6])
         if hours > 24 or minutes >= 60:
             raise ValueError(
-                f"parsing time {go_quote(text)}: time zone offset {'hour' if hours > 24 else 'minute'} out of range"
+                f"parsing time {_quote(text)}: time zone offset {'hour' if hours > 24 else 'minute'} out of range"
             )
         offset = timedelta(hours=hours, minutes=minutes) * (-1 if match[8][0] == "-" else 1)
     try:
         local = datetime(max(year, 1), month, day, hour, minute, second, fraction, tzinfo=timezone.utc)  # noqa: UP017
         moment = (local - offset).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError(f"parsing time {go_quote(text)}: day out of range") from None
+        raise ValueError(f"parsing time {_quote(text)}: day out of range") from None
     if moment.timestamp() == datetime(1, 1, 1, tzinfo=UTC).timestamp():
         return None
     return moment
+
+
+def _quote(text: str) -> str:
+    """As Go's time package quotes: its own way with what is not plain ASCII."""
+    plain = (f"\\{char}" if char in '"\\' else char for char in text)
+    shown = "".join(
+        char if " " <= char[-1] < "\x80" else "".join(f"\\x{octet:02x}" for octet in char.encode("utf-8", "replace"))
+        for char in plain
+    )
+    return f'"{shown}"'
 
 
 def _time_error(text: str, layout: str) -> str:
@@ -123,20 +131,22 @@ def _time_error(text: str, layout: str) -> str:
     for pattern, element in steps:
         match = re.match(pattern, rest)
         if match is None:
-            return f"parsing time {go_quote(text)} as {go_quote(layout)}: cannot parse {go_quote(rest)} as {go_quote(element)}"
+            return f"parsing time {_quote(text)} as {_quote(layout)}: cannot parse {_quote(rest)} as {_quote(element)}"
         rest = rest[match.end() :]
     if layout == RFC3339_MICRO:
         match = re.match(r"\.\d{6}", rest)
         if match is None:
-            return f"parsing time {go_quote(text)} as {go_quote(layout)}: cannot parse {go_quote(rest)} as {go_quote('.000000')}"
+            return (
+                f"parsing time {_quote(text)} as {_quote(layout)}: cannot parse {_quote(rest)} as {_quote('.000000')}"
+            )
         rest = rest[match.end() :]
     else:
         match = re.match(r"[.,]\d+", rest)
         rest = rest[match.end() :] if match else rest
     match = re.match(r"Z|[+-]\d\d:\d\d", rest)
     if match is None:
-        return f"parsing time {go_quote(text)} as {go_quote(layout)}: cannot parse {go_quote(rest)} as {go_quote('Z07:00')}"
-    return f"parsing time {go_quote(text)}: extra text: {go_quote(rest[match.end() :])}"
+        return f"parsing time {_quote(text)} as {_quote(layout)}: cannot parse {_quote(rest)} as {_quote('Z07:00')}"
+    return f"parsing time {_quote(text)}: extra text: {_quote(rest[match.end() :])}"
 
 
 _UNITS = {"ns": 1, "us": 1000, "µs": 1000, "μs": 1000, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
@@ -152,7 +162,7 @@ def canonical_duration(text: str) -> str:
 
 def parse_duration(text: str) -> int:
     """Nanoseconds of a Go duration; ValueError in Go's words."""
-    bad = ValueError(f"time: invalid duration {go_quote(text)}")
+    bad = ValueError(f"time: invalid duration {_quote(text)}")
     body = text[1:] if text[:1] in ("+", "-") else text
     if body == "0":
         return 0
@@ -164,9 +174,9 @@ def parse_duration(text: str) -> int:
         match = _DURATION_PART.match(body, position)
         if match is None or not (match[1] or match[2]):
             if re.match(r"(\d+(\.\d*)?|\.\d+)($|\.)", body[position:]):
-                raise ValueError(f"time: missing unit in duration {go_quote(text)}")
+                raise ValueError(f"time: missing unit in duration {_quote(text)}")
             if odd := _UNKNOWN_UNIT.match(body, position):
-                raise ValueError(f"time: unknown unit {go_quote(odd[1])} in duration {go_quote(text)}")
+                raise ValueError(f"time: unknown unit {_quote(odd[1])} in duration {_quote(text)}")
             raise bad
         unit = _UNITS[match[3]]
         total += int(match[1] or 0) * unit

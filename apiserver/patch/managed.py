@@ -490,7 +490,7 @@ def _without_managed_fields(obj: Obj) -> Obj:
 
 
 def _equal(live: Obj, merged: Obj) -> bool:
-    return live == merged
+    return live == merged and typed.strictly_same(live, merged)
 
 
 def _capped(managed: Managed) -> Managed:

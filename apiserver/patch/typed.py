@@ -194,17 +194,17 @@ def whole(info: TypeInfo, value: Any) -> Node:
 def _same(info: TypeInfo, old: Any, new: Any) -> bool:
     if old is new:
         return True
-    return bool(old == new) and (info.kind != "any" or _strictly_same(old, new))
+    return bool(old == new) and ((info.kind != "any" and info.code != "I") or strictly_same(old, new))
 
 
-def _strictly_same(old: Any, new: Any) -> bool:
+def strictly_same(old: Any, new: Any) -> bool:
     """Equality that tells true from 1; numbers are equal by value."""
     if type(old) is bool or type(new) is bool:
         return old is new
-    if type(old) is dict:
-        return all(_strictly_same(item, new[key]) for key, item in old.items())
+    if isinstance(old, dict):
+        return all(strictly_same(item, new[key]) for key, item in old.items())
     if type(old) is list:
-        return all(map(_strictly_same, old, new))
+        return all(map(strictly_same, old, new))
     return True
 
 
@@ -217,7 +217,7 @@ def _compare(info: TypeInfo, old: Any, new: Any) -> _Nodes:
         return _compare_forms(info, old, new, old_atom, new_atom)
     if new_atom == "scalar" or _is_atomic(info, new_atom) or (not old and not new):
         return _MODIFIED
-    if not all(value is None or _fits(new_atom, value) for value in (old, new)):
+    if not ((old is None or _fits(new_atom, old)) and (new is None or _fits(new_atom, new))):
         raise TypedError(f"expected {new_atom}")
     if new_atom == "map":
         return _compare_maps(info, old or {}, new or {})
@@ -497,6 +497,8 @@ def _scalar_problem(code: str, value: Any) -> str:
     if code in _NUMERIC:
         names = {str: "string", bool: "bool", dict: "map[string]interface {}", list: "[]interface {}"}
         return "" if kind in (int, float) else f"expected numeric (int or float), got {names[kind]}"
+    if code == "I":
+        return ""  # of no type to the original
     return f"expected any scalar, got &{{{gotext.value(value)}}}" if kind in (dict, list) else ""
 
 

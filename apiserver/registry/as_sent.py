@@ -24,7 +24,7 @@ def restored(kind: Kind, ctx: Ctx, obj: Obj) -> Obj | None:
     if kind.custom or kind.shares or ctx.version != kind.storage_version:
         return None
     sent = ctx.patched.document if ctx.patched is not None else _read(ctx.sent)
-    full = _filled(kind.type_info(ctx.version), obj, sent)
+    full: Obj = _filled(kind.type_info(ctx.version), obj, sent)
     if full is obj:
         return None
     kind.default_empty(full)

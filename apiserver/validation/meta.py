@@ -92,7 +92,7 @@ def validate_object_meta_update(new: Meta, old: Meta, path: str = "metadata") ->
         errors.append(field.invalid(path + ".generation", new.get("generation") or 0, "must not be decremented"))
     for name in _IMMUTABLE_FIELDS:
         value = new.get(name)
-        if value != old.get(name) and (value or old.get(name)):
+        if value != old.get(name) and (value or old.get(name) or value == 0):
             if value is None and name in ("name", "namespace", "uid"):
                 value = ""
             errors.append(field.invalid(f"{path}.{name}", value, IMMUTABLE))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apimachinery import errors
+from apimachinery import errors, field
 from apimachinery.field import FieldError
 from apiserver.filters.base import Request
 from apiserver.handlers.scope import Expected, Scope
@@ -10,6 +10,7 @@ from apiserver.handlers.subresources import body
 from apiserver.kinds.core import pod_binding
 from apiserver.registry import metadata
 from apiserver.registry.kind import Obj
+from apiserver.validation import names
 from serving.reply import Reply
 
 _EXPECTED = Expected("Binding", "", "v1")
@@ -28,6 +29,8 @@ async def bind(scope: Scope, request: Request) -> Reply:
         raise metadata.plain_failure(_aggregate(found))
     if not name:
         raise errors.bad_request("Name parameter required.")
+    if wrong := names.path_segment(name):
+        raise errors.bad_request(f"Name parameter invalid: {field.go_quote(name)}: {';'.join(wrong)}")
     store = scope.server.store_of("", "pods")
     dry_run = bool(posted.options.get("dryRun"))
     await store.replace(request.info.namespace, name, lambda pod: _assign(scope, pod, binding), dry_run=dry_run)

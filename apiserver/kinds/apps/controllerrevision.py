@@ -78,7 +78,9 @@ class ControllerRevision(Kind):
 
     def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
         data = obj.get("data")
-        as_before = _text(old.get("data")) if data == old.get("data") else _usual(data)
+        if ctx.patched is None and isinstance(data, _Data):
+            return  # applied, and found unchanged
+        as_before = _text(old.get("data")) if _usual(data) == _usual(old.get("data")) else _usual(data)
         obj["data"] = _with_text(data, _sent(ctx) or rawjson.compact(as_before))
 
     def validate(self, ctx: Ctx, obj: Obj) -> list[FieldError]:
