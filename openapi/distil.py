@@ -7,7 +7,8 @@
 Run by the build hook (hatch_build.py), and by `python -m openapi.distil`. Neither file is committed.
 
 A type in schemas.json is a code for a scalar (see SPECIAL and _scalar), "#<definition>" for a struct (["a", struct] where the
-field makes it atomic, ["g", struct] where it does not leave it so), ["l", element, list type, keys] or ["m", element, map type]. A field is [type, Go type, flags, protobuf number, merge key, patch strategy, default],
+field makes it atomic, ["g", struct] where it does not leave it so), ["l", element, list type, keys] or ["m", element, map type].
+A field is [type, Go type, flags, protobuf number, merge key, patch strategy, default, embedded structs that it comes through],
 cut off after the last that says something; flags: 1 omitempty, 2 omitzero. A number "2.1" is field 1 of the embedded message 2.
 """
 

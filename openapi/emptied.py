@@ -6,14 +6,15 @@ are gone once an object is decoded. Until it is stored an object keeps its empty
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, NamedTuple
 
 from openapi import schemas
 from openapi.schemas import TypeInfo
 
-Settle = Callable[[dict[str, Any]], None]
+Place = tuple[dict[str, Any], str, Any]  # an object, the name of the field that was emptied, and what was there
+Settle = Callable[[dict[str, Any]], list[Place]]
 _STORED_AS_JSON = ("apiextensions.k8s.io/", "apiregistration.k8s.io/")  # whose servers do not store protobuf
 
 
@@ -28,12 +29,26 @@ class _Step(NamedTuple):
 
 @cache
 def settler(name: str) -> Settle | None:
-    """A function that puts null for such lists, in place; None when the kind ("v1/Pod") has none."""
+    """A function that puts null for such lists, in place, and tells where; None when the kind ("v1/Pod") has none."""
     types = schemas.load()
     if name.startswith(_STORED_AS_JSON) or not types.has(name):
         return None
     steps = _steps(types.type(name))
-    return (lambda obj: _settle(obj, steps)) if steps else None
+    if not steps:
+        return None
+
+    def settle(obj: dict[str, Any]) -> list[Place]:
+        places: list[Place] = []
+        _settle(obj, steps, places)
+        return places
+
+    return settle
+
+
+def undo(places: Iterable[Place]) -> None:
+    """Put back what a settler took away."""
+    for holder, name, value in places:
+        holder[name] = value
 
 
 def _steps(info: TypeInfo) -> list[_Step]:
@@ -50,21 +65,22 @@ def _steps(info: TypeInfo) -> list[_Step]:
     return found
 
 
-def _settle(obj: dict[str, Any], steps: list[_Step]) -> None:
+def _settle(obj: dict[str, Any], steps: list[_Step], places: list[Place]) -> None:
     for name, emptied, containers, below in steps:
         value = obj.get(name)
         if value:
             if below:
-                _settle_within(value, containers, below)
+                _settle_within(value, containers, below, places)
         elif emptied and value is not None:
             obj[name] = None
+            places.append((obj, name, value))
 
 
-def _settle_within(value: Any, containers: tuple[str, ...], steps: list[_Step]) -> None:
+def _settle_within(value: Any, containers: tuple[str, ...], steps: list[_Step], places: list[Place]) -> None:
     if value is None:
         return
     if not containers:
-        _settle(value, steps)
+        _settle(value, steps, places)
         return
     for item in value if containers[0] == "list" else value.values():
-        _settle_within(item, containers[1:], steps)
+        _settle_within(item, containers[1:], steps, places)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import decimal
 import math
 import struct
 
@@ -28,8 +27,15 @@ def short(number: float) -> str:
 def plain(number: float) -> int | float:
     """The number as encoding/json writes it: without a point or an exponent where it can, if 64 bits hold that."""
     if number.is_integer() and abs(number) < 0x7FFFFFFFFFFFFFFF:
-        return int(number) if abs(number) < 1e15 else int(decimal.Decimal(repr(number)))
+        return int(number) if abs(number) < 1e15 else _digits(number)
     return number
+
+
+def _digits(number: float) -> int:
+    """The integer that the shortest digits of a number stand for."""
+    from decimal import Decimal
+
+    return int(Decimal(repr(number)))
 
 
 def json(number: float) -> str:

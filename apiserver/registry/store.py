@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import orjson
 
 from apimachinery import errors
+from apimachinery import field as field_errors
 from apimachinery.clock import Clock
 from apimachinery.errors import ApiError
 from apimachinery.field import FieldError
@@ -228,22 +229,28 @@ class Store:
 
     def _check_new(self, ctx: Ctx, obj: Obj) -> None:
         kind = self.kind
-        telling = as_sent.mentions(ctx, kind.telling_empties)
-        judged = as_sent.restored(kind, ctx, obj) if telling else None
-        if found := updating.validate_new(kind, ctx, judged or obj):
-            if (sent := as_sent.restored(kind, ctx, obj)) is not None:
-                found = updating.validate_new(kind, ctx, sent)  # for what the messages show
+        if found := self._judged(ctx, obj, lambda new: updating.validate_new(kind, ctx, new)):
             raise self._invalid(obj["metadata"].get("name") or "", found)
         ctx.warnings.extend(kind.warn(ctx, obj, None))
         self._canonicalize(obj)
 
+    def _judged(self, ctx: Ctx, obj: Obj, validate: Callable[[Obj], list[FieldError]]) -> list[FieldError]:
+        """What validate() finds, with the empty lists that were sent where they may decide, or where messages show them."""
+        if as_sent.mentions(ctx, self.kind.telling_empties):
+            return validate(as_sent.restored(self.kind, ctx, obj) or obj)
+        found = validate(obj)
+        if found and (sent := as_sent.restored(self.kind, ctx, obj)) is not None:
+            return validate(sent)
+        return found
+
     def _only_emptied(self, new: Obj, old: Obj) -> bool:
         """Whether all that the generation would count is an empty list in place of none, which is no change."""
-        if self._settle is None:
+        places = self._settle(new) if self._settle is not None else ()
+        if not places:
             return False
-        settled = self.copy(new)
-        self._settle(settled)
-        return bool(self.kind.generation_view(settled) == self.kind.generation_view(old))
+        same = bool(self.kind.generation_view(new) == self.kind.generation_view(old))
+        emptied.undo(places)
+        return same
 
     def _canonicalize(self, obj: Obj) -> None:
         self.kind.canonicalize(obj)
@@ -309,6 +316,8 @@ class Store:
         await admission.admit(attributes)
         obj = self._admitted(attributes)
         metadata.dedup_owner_references(obj["metadata"], write.warnings, after_admission=True)
+        if (renamed := obj["metadata"].get("name")) != write.name:  # it would be stored where nobody asked for it
+            raise self._invalid(renamed or "", [field_errors.invalid("metadata.name", renamed, "field is immutable")])
         # There is no stored version to compare with, so the one that the client names means nothing, if it is one.
         metadata.parse_revision(obj["metadata"].get("resourceVersion"))
         if not write.dry_run:
@@ -391,11 +400,7 @@ class Store:
 
     def _check_changed(self, ctx: Ctx, new: Obj, old: Obj) -> None:
         kind = self.kind
-        telling = as_sent.mentions(ctx, kind.telling_empties)
-        judged = as_sent.restored(kind, ctx, new) if telling else None
-        if found := updating.validate(kind, ctx, judged or new, old):
-            if (sent := as_sent.restored(kind, ctx, new)) is not None:
-                found = updating.validate(kind, ctx, sent, old)
+        if found := self._judged(ctx, new, lambda obj: updating.validate(kind, ctx, obj, old)):
             raise self._invalid(new["metadata"].get("name") or "", found)
         ctx.warnings.extend(kind.warn(ctx, new, old))
         self._canonicalize(new)
