@@ -14,7 +14,7 @@ from aiohttp import web
 
 from apimachinery.clock import ControlledClock, RealClock
 from apimachinery.errors import ApiError
-from client import api, kubeconfig
+from client import api, connections, kubeconfig
 from client.api import Client, Unreachable
 from client.kubeconfig import Credentials, KubeconfigError
 from client.resources import CONFIG_MAPS, NODES, PODS
@@ -145,7 +145,7 @@ async def test_requests_time_out_by_the_clock(tmp_path: Path) -> None:
         client.clock = clock
         request = asyncio.ensure_future(client.get(NODES, "a"))
         await arrived.wait()
-        await clock.advance(api.REQUEST_TIMEOUT + 1)
+        await clock.advance(connections.REQUEST_TIMEOUT + 1)
         with pytest.raises(TimeoutError):
             await request
         release.set()
@@ -162,7 +162,7 @@ async def test_a_token_file_is_read_again(served: Served, tmp_path: Path) -> Non
         with pytest.raises(ApiError, match="Unauthorized"):
             await rotating.list(NODES)
         token.write_text(TOKEN)
-        await clock.advance(api.TOKEN_FILE_PERIOD)
+        await clock.advance(connections.TOKEN_FILE_PERIOD)
         assert (await rotating.list(NODES))["items"] == []
     assert server.requests
 
@@ -196,7 +196,7 @@ async def test_new_credentials_are_used_and_old_connections_end_later(served: Se
         await renewed.create(CONFIG_MAPS, config_map("c"))
         assert await next_name(stream) == "c"  # on the connection that was open
         following = asyncio.ensure_future(next_name(stream))
-        await clock.advance(api.OLD_CONNECTIONS + 1)
+        await clock.advance(connections.OLD_CONNECTIONS + 1)
         with pytest.raises(Unreachable):
             await following
         assert len((await renewed.list(CONFIG_MAPS))["items"]) == 3
