@@ -6,7 +6,7 @@
     managed.FieldManager                                        one per kind, version and subresource
         .update(live | None, new, manager=, now=)               new with its managedFields (create, update, the patches above)
         .apply(live | None, patch, manager=, now=, force=)      server-side apply: the object, or ApiError 409
-    managed.to_scale, managed.from_scale                        managedFields between an object and its Scale
+    owners.to_scale, owners.from_scale                          managedFields between an object and its Scale
     typed, fieldset                                             values compared and merged by type; fieldsV1 as sets of paths
     resets                                                      fields that writes to a (sub)resource cannot change
 

@@ -2,21 +2,20 @@
 
 A FieldManager serves one version of a kind, or one of its subresources. Its rules, in the order in which they act, are those
 of apimachinery/pkg/util/managedfields: version check, the client-side apply annotation, objects without tracking, the cap on
-update managers, times, fields never tracked, and structured merge itself.
+update managers (owners.py), times, fields never tracked, and structured merge itself.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-from apimachinery import errors, gvk, times
+from apimachinery import errors, gvk
 from apimachinery.errors import ApiError
-from apimachinery.field import go_quote
-from apiserver.patch import fieldset, typed
-from apiserver.patch.fieldset import LEAF, Set
+from apiserver.patch import fieldset, owners, typed
+from apiserver.patch.fieldset import Set
+from apiserver.patch.owners import Managed, Manager, Owned
 from apiserver.patch.typed import Comparison, TypedError
 from openapi.explain import DecodeError
 from openapi.schemas import TypeInfo
@@ -24,9 +23,7 @@ from openapi.structural import CustomType
 
 Obj = dict[str, Any]
 
-MAX_UPDATE_MANAGERS = 10
 BEFORE_FIRST_APPLY = "before-first-apply"
-ANCIENT_CHANGES = "ancient-changes"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _ANNOTATIONS_LIMIT = 256 * 1024
 
@@ -49,40 +46,6 @@ _NEVER_TRACKED = fieldset.of_paths(
         )
     ),
 )
-
-
-class Manager(NamedTuple):
-    """What tells one manager from another. api_version is empty for appliers."""
-
-    manager: str
-    operation: str
-    api_version: str
-    subresource: str
-
-    def identifier(self) -> str:
-        """The original's key for the manager: it decides the order where times are equal."""
-        named = {"manager": self.manager, "operation": self.operation, "apiVersion": self.api_version}
-        named["subresource"] = self.subresource
-        return json.dumps({key: value for key, value in named.items() if value}, separators=(",", ":"))
-
-    def draw(self) -> str:
-        text = go_quote(self.manager)
-        if self.subresource:
-            text += f" with subresource {go_quote(self.subresource)}"
-        return f"{text} using {self.api_version}" if self.operation == "Update" else text
-
-
-@dataclass(frozen=True, slots=True)
-class Owned:
-    """A manager's fields, as paths of that version of the kind."""
-
-    fields: Set
-    api_version: str
-    applied: bool
-    time: str | None = None
-
-
-Managed = dict[Manager, Owned]
 _SELF = Manager("current-operation", "", "", "")
 
 
@@ -92,72 +55,6 @@ class Conflict(Exception):
     def __init__(self, conflicts: Mapping[Manager, Set]) -> None:
         super().__init__("conflict")
         self.conflicts = conflicts
-
-
-# -- managedFields as objects carry them
-
-
-def decode(entries: Any) -> Managed:
-    """managedFields as managers. ValueError when an entry makes no sense."""
-    managed: Managed = {}
-    for entry in entries or ():
-        operation, version = entry.get("operation", ""), entry.get("apiVersion", "")
-        if operation not in ("Apply", "Update") or not version or entry.get("fieldsType") != "FieldsV1":
-            raise ValueError("invalid managed fields entry")
-        applied = operation == "Apply"
-        manager = Manager(entry.get("manager", ""), operation, "" if applied else version, entry.get("subresource", ""))
-        managed[manager] = Owned(fieldset.read(entry.get("fieldsV1") or {}), version, applied, entry.get("time"))
-    return managed
-
-
-def encode(managed: Managed) -> list[Obj]:
-    """Managers as managedFields: appliers first, then by time, name, version and subresource."""
-    entries = []
-    for manager, owned in managed.items():
-        entry: Obj = {}
-        if manager.manager:
-            entry["manager"] = manager.manager
-        entry["operation"] = "Apply" if owned.applied else manager.operation
-        entry["apiVersion"] = owned.api_version
-        if owned.time is not None:
-            entry["time"] = owned.time
-        entry["fieldsType"] = "FieldsV1"
-        entry["fieldsV1"] = owned.fields
-        if manager.subresource:
-            entry["subresource"] = manager.subresource
-        entries.append(entry)
-    if len(entries) > 1:
-        entries.sort(key=_entry_order)
-    return entries
-
-
-def _entry_order(entry: Obj) -> tuple[Any, ...]:
-    return (
-        entry["operation"],
-        _seconds(entry.get("time")),
-        entry.get("manager", ""),
-        entry["apiVersion"],
-        entry.get("subresource", ""),
-    )
-
-
-def _seconds(time: str | None) -> int:
-    return int(times.parse_time(time)) if time else 0
-
-
-def _decode_or_none(entries: Any) -> Managed:
-    try:
-        return decode(entries)
-    except ValueError:
-        return {}
-
-
-def _put(obj: Obj, managed: Managed) -> None:
-    metadata = obj.setdefault("metadata", {})
-    if managed:
-        metadata["managedFields"] = encode(managed)
-    else:
-        metadata.pop("managedFields", None)
 
 
 # -- the manager
@@ -202,11 +99,11 @@ class FieldManager:
         entries = new["metadata"].pop("managedFields", None)
         live_entries = live["metadata"].get("managedFields") if live is not None else None
         if self.subresource:
-            managed = _decode_or_none(live_entries)
-        elif _asks_for_reset(entries):
+            managed = owners.decode_or_none(live_entries)
+        elif owners.asks_for_reset(entries):
             managed = {}
         else:
-            managed = _decode_or_none(entries) or _decode_or_none(live_entries)
+            managed = owners.decode_or_none(entries) or owners.decode_or_none(live_entries)
         if not managed and live is not None and live["metadata"].get("uid"):
             return new  # nobody tracks this object
         try:
@@ -216,7 +113,7 @@ class FieldManager:
             managed = self._tracked(live if live is not None else self._blank, new, managed, manager, now)
         except TypedError:
             return new
-        _put(new, managed)
+        owners.put(new, managed)
         return new
 
     def _tracked(self, live: Obj, new: Obj, managed: Managed, manager: str, now: str) -> Managed:
@@ -231,7 +128,7 @@ class FieldManager:
             if before is not None:
                 fields = fieldset.union(fields, before.fields)
             managed[name] = Owned(fields, self.api_version, False, now)
-        return _capped(managed)
+        return owners.capped(managed)
 
     def _reconciled(self, live: Obj, managed: Managed) -> Managed:
         """The managers with sets that fit today's schemas; those of unknown versions go."""
@@ -315,7 +212,7 @@ class FieldManager:
         """
         self._check_type(patch)
         try:
-            managed = decode((live or {}).get("metadata", {}).get("managedFields"))
+            managed = owners.decode((live or {}).get("metadata", {}).get("managedFields"))
         except ValueError as error:
             raise ApiError(500, "", f"failed to decode managed fields: {error}") from None
         current = live if live is not None else {"apiVersion": self.api_version, "kind": self.kind, **self.info.blank()}
@@ -334,7 +231,7 @@ class FieldManager:
             raise ApiError(500, "", str(error)) from None
         if manager == "kubectl" and (obj["metadata"].get("annotations") or {}).get(LAST_APPLIED):
             _set_last_applied(obj, patch)
-        _put(obj, managed)
+        owners.put(obj, managed)
         return obj
 
     def _check_type(self, patch: Any) -> None:
@@ -466,11 +363,6 @@ class FieldManager:
         return fields
 
 
-def _asks_for_reset(entries: Any) -> bool:
-    """[] or [{}] clears managedFields; absent leaves them as they are."""
-    return entries is not None and (not entries or entries == [{}])
-
-
 def _meta(obj: Obj, name: str) -> str:
     metadata = obj.get("metadata")
     value = metadata.get(name) if isinstance(metadata, dict) else None
@@ -491,32 +383,6 @@ def _without_managed_fields(obj: Obj) -> Obj:
 
 def _equal(live: Obj, merged: Obj) -> bool:
     return live == merged and typed.strictly_same(live, merged)
-
-
-def _capped(managed: Managed) -> Managed:
-    """At most ten update managers: the oldest of a version are joined into one."""
-    updaters = [manager for manager, owned in managed.items() if not owned.applied]
-    if len(updaters) <= MAX_UPDATE_MANAGERS:
-        return managed
-    updaters.sort(key=lambda manager: (_seconds(managed[manager].time), manager.identifier()))
-    count = len(updaters)
-    first_of: dict[str, Manager] = {}
-    for manager in updaters:
-        if count <= MAX_UPDATE_MANAGERS:
-            break
-        owned = managed[manager]
-        version = owned.api_version
-        first = first_of.setdefault(version, manager)
-        if first == manager:
-            continue
-        bucket = Manager(ANCIENT_CHANGES, "Update", version, "")
-        if bucket not in managed:
-            managed[bucket] = managed.pop(first)
-        fields = fieldset.union(owned.fields, managed[bucket].fields)
-        managed.pop(manager, None)
-        managed[bucket] = Owned(fields, version, False, owned.time)
-        count -= 1
-    return managed
 
 
 def _without(conflicts: Mapping[Manager, Set], allowed: Set) -> dict[Manager, Set]:
@@ -556,47 +422,3 @@ def _set_last_applied(obj: Obj, patch: Obj) -> None:
     if sum(len(key) + len(value) for key, value in annotations.items()) > _ANNOTATIONS_LIMIT:
         del annotations[LAST_APPLIED]
     obj["metadata"] = {**obj["metadata"], "annotations": annotations}
-
-
-# -- scale
-
-
-_SCALE_REPLICAS = ("f:spec", "f:replicas")
-_SCALE_VERSION = "autoscaling/v1"
-
-
-def to_scale(entries: Any, replicas: Mapping[str, fieldset.Path | None]) -> list[Obj]:
-    """The parent's managers of its replicas as managers of the Scale. replicas: api_version -> path of the count."""
-    out: Managed = {}
-    for manager, owned in _decode_or_none(entries).items():
-        path = replicas.get(owned.api_version)
-        if path and fieldset.has(owned.fields, path):
-            out[manager] = Owned(fieldset.of_paths(_SCALE_REPLICAS), _SCALE_VERSION, owned.applied, owned.time)
-    return encode(out)
-
-
-def from_scale(parent: Any, scale: Any, api_version: str, replicas: Mapping[str, fieldset.Path | None]) -> list[Obj]:
-    """The parent's managedFields after a write to its Scale. api_version: the parent's, as the request addresses it."""
-    before = _decode_or_none(parent)
-    scaled = _decode_or_none(scale)
-    out: Managed = {}
-    for manager, owned in before.items():
-        if owned.api_version not in replicas:
-            continue
-        path = replicas[owned.api_version]
-        if not path or not fieldset.has(owned.fields, path):
-            out[manager] = owned
-        elif manager in scaled:
-            out[manager] = owned
-            del scaled[manager]
-        elif fields := fieldset.difference(owned.fields, fieldset.of_paths(path)):
-            out[manager] = Owned(fields, owned.api_version, owned.applied, owned.time)
-    path = replicas.get(api_version)
-    for manager, owned in scaled.items():
-        if path and fieldset.has(owned.fields, _SCALE_REPLICAS):
-            time = before[manager].time if manager in before else None
-            out[manager] = Owned(fieldset.of_paths(path), api_version, owned.applied, time)
-    return encode(out)
-
-
-__all__ = ["LEAF", "FieldManager", "Manager", "Owned", "decode", "encode", "from_scale", "to_scale"]

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from apimachinery import gvk
-from apiserver.patch.managed import FieldManager, Managed
+from apiserver.patch.managed import FieldManager
+from apiserver.patch.owners import Managed
 from apiserver.patch.resets import reset_fields
 from apiserver.patch.typed import TypedError
 from apiserver.registry.kind import Kind
@@ -62,7 +63,7 @@ class _CustomScale(FieldManager):
 
 
 def of_scale(*, custom: bool = False) -> FieldManager:
-    """The field manager of writes to a scale subresource: on the Scale, with managed.to_scale() and from_scale() around it."""
+    """The field manager of writes to a scale subresource: on the Scale, with owners.to_scale() and from_scale() around it."""
     info = schemas.load().type(f"{SCALE}/Scale")
     return (_CustomScale if custom else FieldManager)(
         SCALE, "Scale", types=lambda api_version: info if api_version == SCALE else None, subresource="scale"
