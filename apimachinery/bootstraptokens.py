@@ -8,7 +8,6 @@ tell that it comes from this cluster. Pure; used by controllers, the API server 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -64,7 +63,7 @@ def texts(secret: Mapping[str, Any]) -> dict[str, str]:
     for key, value in (secret.get("data") or {}).items():
         try:
             found[key] = base64.b64decode(value, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError, TypeError):
+        except (ValueError, TypeError):
             continue
     return found
 

@@ -40,6 +40,7 @@ CLIENT_FILE = "kubelet-client-current.pem"
 SERVING_FILE = "kubelet-server-current.pem"
 _PATIENCE = 900  # seconds that one request is waited for before another is made; kubelet's
 _AGAIN = 30.0  # seconds between attempts
+_LOOK = 3600.0  # seconds at most between looks at a certificate: the names it should have may change
 
 
 class CertificateRefused(Exception):
@@ -179,17 +180,18 @@ class Renewal:
         """Ask anew between 70 and 90 percent of the certificate's life, or at once when there is none."""
         clock: Clock = self._client.clock
         while True:
-            due = await asyncio.to_thread(_renew_at, self._file, self._wanted())
-            if due > clock.time():
-                await clock.sleep(min(due - clock.time(), 3600.0))
-                continue
             try:
+                due = await asyncio.to_thread(_renew_at, self._file, self._wanted())
+                if due > clock.time():
+                    await clock.sleep(min(due - clock.time(), _LOOK))
+                    continue
                 pem = await request(self._client, self._wanted())
                 await asyncio.to_thread(_write, self._file, pem)
                 if self._renewed is not None:
                     await self._renewed()
                 log.info("renewed %s", self._file.name)
-            except (ApiError, Unreachable, TimeoutError, CertificateRefused) as error:
+            except (ApiError, Unreachable, TimeoutError, CertificateRefused, OSError) as error:
+                # A full disk too: what is there is good for a while yet, and the node goes on.
                 log.warning("renewing %s: %s", self._file.name, error or "nobody has signed the request")
                 await clock.sleep(_AGAIN)
 
