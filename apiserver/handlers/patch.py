@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from apimachinery import errors, times
+from apimachinery import errors, field, gvk, times
 from apimachinery.errors import ApiError, Unconvertible
 from apiserver import negotiate, offloop
 from apiserver.filters.base import Request
 from apiserver.handlers import compression, legacy_kinds, options
 from apiserver.handlers import scope as scopes
 from apiserver.handlers.create import manager_of
-from apiserver.handlers.scope import Scope
+from apiserver.handlers.scope import NO_API_VERSION, NO_TYPE, Expected, Scope
 from apiserver.handlers.update import authorize_create
 from apiserver.patch import json_patch, patcher
 from apiserver.registry import metadata
@@ -96,8 +96,12 @@ def _merge(
         patched.setdefault("metadata", {})
         scope.kind.default(patched, scope.version)
 
-    def wrong_type(document: Any) -> str:
-        return _wrong_type(scope, document)
+    strange = False
+
+    def wrong_type(document: Any, drawn: Callable[[], str]) -> str:
+        nonlocal strange
+        text, strange = _wrong_type(scope, request.info.name, document, drawn)
+        return text
 
     def change(live: Obj | None) -> Obj:
         if live is None:
@@ -107,22 +111,77 @@ def _merge(
             patch_type, live, raw, scope.type, validation, wrong_type=wrong_type, seen=seen, settle=settle
         )
         request.warnings.extend(text for text in warnings if text not in request.warnings)
+        if strange:
+            patched["metadata"].pop("managedFields", None)  # which nobody can say of that type
+            return patched
         return scope.managers.update(before, patched, manager=manager, now=now)
 
     return change
 
 
-def _wrong_type(scope: Scope, patched: Any) -> str:
-    """What is wrong when the patch made another kind or version of the object; a strategic one cannot."""
-    found = patched if isinstance(patched, dict) else {}
-    kind, api_version = found.get("kind"), found.get("apiVersion")
+def _wrong_type(scope: Scope, name: str, patched: Any, drawn: Callable[[], str]) -> tuple[str, bool]:
+    """(what is wrong when the patch made another kind or version of the object, whether it is another one but taken).
+
+    A strategic patch cannot. ApiError where a custom resource's own validation, or its decoder, would refuse it.
+    """
+    if text := _illegible_type(patched):
+        return text, False
+    patched = patched or {}
+    kind, api_version = patched.get("kind"), patched.get("apiVersion")
     if kind == scope.kind.kind and api_version == scope.api_version:
-        return ""
-    kind, api_version = str(kind or scope.kind.kind), str(api_version or scope.api_version)
+        return "", False
+    if scope.custom:
+        if not kind:
+            return f"Object 'Kind' is missing in '{drawn()}'", False
+        if api_version is None and "apiVersion" in patched:
+            return NO_API_VERSION, False
+        if not api_version:
+            raise errors.internal_error("Object 'apiVersion' is missing in 'object has no apiVersion field'")
+        return "", _other_custom(scope, name, kind, api_version)
+    kind, api_version = kind or scope.kind.kind, api_version or scope.api_version
     if kind == scope.kind.kind and api_version == scope.api_version:
+        return "", False
+    return legacy_kinds.problem(codec.Parsed(patched, None), kind, api_version, scope.expected())[0], False
+
+
+def _illegible_type(patched: Any) -> str:
+    if not isinstance(patched, dict):
+        return NO_TYPE.format(_json_type(patched)) if patched is not None else ""
+    for member in ("apiVersion", "kind"):
+        value = patched.get(member)
+        if value is not None and not isinstance(value, str):
+            text = f"json: cannot unmarshal {_json_type(value)} into Go struct field .{member} of type string"
+            return f"couldn't get version/kind; json parse error: {text}"
+    if (patched.get("apiVersion") or "").count("/") > 1:
+        return f"unexpected GroupVersion string: {patched['apiVersion']}"
+    return ""
+
+
+def problem_of_type(patched: Any, expected: Expected, scheme: str) -> str:
+    """What is wrong with the kind and apiVersion of a patched Scale, "" if nothing."""
+    if text := _illegible_type(patched):
+        return text
+    patched = patched or {}
+    kind = patched.get("kind") or expected.kind
+    api_version = patched.get("apiVersion") or expected.api_version
+    if (kind, api_version) == (expected.kind, expected.api_version):
         return ""
-    text, _ = legacy_kinds.problem(codec.Parsed(found, None), kind, api_version, scope.expected())
-    return text
+    if scheme == legacy_kinds.SCHEME:
+        return legacy_kinds.problem(codec.Parsed(patched, None), kind, api_version, expected)[0]
+    return f'no kind "{kind}" is registered for version "{api_version}" {scheme}'
+
+
+def _other_custom(scope: Scope, name: str, kind: str, api_version: str) -> bool:
+    """True for a status, which leaves the type as it is; else 422, for what the custom resource became."""
+    if scope.sub == "status":
+        group, version = gvk.split_api_version(api_version)
+        return kind != scope.kind.kind or group != scope.kind.group or version not in scope.kind.known_versions
+    found = []
+    if kind != scope.kind.kind:
+        found.append(field.invalid("kind", kind, f"must be {scope.kind.kind}"))
+    if api_version != scope.api_version:
+        found.append(field.invalid("apiVersion", api_version, f"must be {scope.api_version}"))
+    raise errors.invalid(gvk.split_api_version(api_version)[0], kind, name, found)
 
 
 def _json_type(value: Any) -> str:
@@ -131,6 +190,8 @@ def _json_type(value: Any) -> str:
         return "bool"
     if isinstance(value, str):
         return "string"
+    if isinstance(value, dict):
+        return "object"
     return "array" if isinstance(value, list) else "number"
 
 

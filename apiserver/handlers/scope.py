@@ -235,7 +235,8 @@ class Expected:
         return gvk.api_version(self.group, self.version)
 
 
-_NO_TYPE = (
+NO_API_VERSION = ".apiVersion accessor error: <nil> is of the type <nil>, expected string"
+NO_TYPE = (
     "couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go value of type struct "
     '{{ APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }}'
 )
@@ -256,7 +257,7 @@ def decode_body(
     if parsed.obj is None:
         parsed = codec.Parsed({}, b"{}")  # to Go, null is an object of which nothing is told
     if not isinstance(parsed.obj, dict):
-        raise _unrecognized(expected, _NO_TYPE.format(_json_name(parsed.obj)), raw)
+        raise _unrecognized(expected, NO_TYPE.format(_json_name(parsed.obj)), raw)
     check_type(parsed, expected, raw, ignoring=options.get("fieldValidation") == "Ignore")
     try:
         obj, problems = codec.decode(info, parsed)
@@ -291,7 +292,8 @@ def warning_texts(problems: list[str]) -> list[str]:
 
 
 def _json_name(value: Any) -> str:
-    return {list: "array", str: "string", bool: "bool", type(None): "null"}.get(type(value), "number")
+    names = {list: "array", str: "string", bool: "bool", type(None): "null", dict: "object", explain.Pairs: "object"}
+    return names.get(type(value), "number")
 
 
 def check_type(parsed: codec.Parsed, expected: Expected, raw: bytes, *, ignoring: bool = False) -> None:
@@ -310,6 +312,8 @@ def check_type(parsed: codec.Parsed, expected: Expected, raw: bytes, *, ignoring
         if ignoring:  # which another of the original's decoders reads
             raise cannot_handle(expected.kind, expected.version, expected, text)
         raise _unrecognized(expected, text, raw)
+    if expected.custom and version is None and "apiVersion" in body:
+        raise cannot_handle(expected.kind, "", expected, NO_API_VERSION)
     if expected.custom and not version:
         text = f"does not match the expected API version ({expected.api_version})"
         raise errors.bad_request(f"the API version in the data () {text}")

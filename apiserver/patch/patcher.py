@@ -35,13 +35,14 @@ def patch(
     info: TypeInfo,
     validation: Validation = "Warn",
     *,
-    wrong_type: Callable[[Any], str] | None = None,
+    wrong_type: Callable[[Any, Callable[[], str]], str] | None = None,
     seen: Callable[[Any], None] | None = None,
     settle: Callable[[Obj], None] | None = None,
 ) -> tuple[Obj, list[str]]:
     """(the patched object, warnings). Raises the ApiError that the original answers with.
 
-    wrong_type: what is wrong with the kind and apiVersion of a document that a JSON or merge patch made, "" if nothing.
+    wrong_type: what is wrong with the kind and apiVersion of a document that a JSON or merge patch made, "" if nothing;
+    it is also given what draws the document.
     seen: is shown the patched document, which it may keep, before it is decoded. settle: completes the decoded object in
     place; may raise Unconvertible, which the kinds of patches tell differently.
     """
@@ -65,7 +66,7 @@ def patch(
     patched = module.apply(current, body, touched)
     if seen is not None:
         seen(patched)
-    if wrong_type is not None and (text := wrong_type(patched)):
+    if wrong_type is not None and (text := wrong_type(patched, lambda: _json(patched, info, touched))):
         raise _invalid(_json(patched, info, touched), text)
     try:
         obj, unknown = _decoded(patched, info, touched)

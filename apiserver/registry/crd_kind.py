@@ -237,6 +237,8 @@ class CustomKind(Kind):
             for name in ("managedFields", "resourceVersion"):
                 if name in obj["metadata"]:
                     metadata[name] = obj["metadata"][name]
+                else:
+                    metadata.pop(name, None)
             obj["metadata"] = metadata
 
     async def begin_create(self, ctx: Ctx, obj: Obj) -> None:
@@ -248,7 +250,8 @@ class CustomKind(Kind):
         version = self.by_version[ctx.version]
         found = version.validator.check(obj)
         if self.scale is not None:
-            found += crd_scale.check_spec(obj, self.scale) + crd_scale.check_status(obj, self.scale)
+            found += crd_scale.check_spec(obj, self.scale) or crd_scale.check_written(obj, self.scale, ctx)
+            found += crd_scale.check_status(obj, self.scale)
         found += embedded.validate(obj, version.schema, "")
         found += repetitions.validate(obj, version.schema, "")
         return found + self._check_rules(ctx, obj, None, found, None)
@@ -263,7 +266,8 @@ class CustomKind(Kind):
         else:
             found = version.validator.check(obj, correlation=correlation)
         if self.scale is not None:
-            found += [] if in_status else crd_scale.check_spec(obj, self.scale)
+            if not in_status:
+                found += crd_scale.check_spec(obj, self.scale) or crd_scale.check_written(obj, self.scale, ctx)
             found += crd_scale.check_status(obj, self.scale)
         if not in_status:
             found += embedded.validate(obj, version.schema, "")

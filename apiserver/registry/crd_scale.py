@@ -5,12 +5,15 @@ Called by registry/crd_kind when instances are written. The scale subresource it
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+import orjson
 
 from apimachinery import field
 from apimachinery.field import FieldError
 from apiserver.patch import gotext
-from apiserver.registry.kind import Obj, Scale
+from apiserver.registry.kind import Ctx, Obj, Scale
 
 _MOST = (1 << 31) - 1
 
@@ -44,6 +47,23 @@ def _check_count(obj: Obj, path: str) -> list[FieldError]:
         return [field.invalid(path, count, "should be a non-negative integer")]
     if count > _MOST:
         return [field.invalid(path, count, f"should be less than or equal to {_MOST}")]
+    return []
+
+
+def check_written(obj: Obj, scale: Scale, ctx: Ctx) -> list[FieldError]:
+    """A wanted count that was written as a fraction (1.0), which decoding took for the integer that it is."""
+    name = scale.spec_replicas.rpartition(".")[2]
+    body = ctx.patched.body if ctx.patched is not None else ctx.sent
+    if not body or not re.search(rb'%s"?[^0-9]{0,40}[0-9]+[.eE]' % re.escape(name.encode()), body):
+        return []
+    try:
+        document = ctx.patched.document if ctx.patched is not None else orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return []
+    try:
+        _at(document, scale.spec_replicas, int, "int64", 0)
+    except _WrongType as error:
+        return [field.invalid(scale.spec_replicas, 0, str(error))]
     return []
 
 

@@ -12,17 +12,18 @@ from typing import Any, cast
 import orjson
 
 from apimachinery import errors, field, selectors, times
+from apimachinery.errors import ApiError
 from apiserver import negotiate
 from apiserver.admission.base import Attributes
 from apiserver.columns import scale_columns
 from apiserver.filters.base import Request
-from apiserver.handlers import options
+from apiserver.handlers import legacy_kinds, options
 from apiserver.handlers.create import manager_of
-from apiserver.handlers.patch import applied, record
+from apiserver.handlers.patch import applied, problem_of_type, record
 from apiserver.handlers.scope import Expected, Scope, decode_body
 from apiserver.kinds import cells
 from apiserver.negotiate import Output
-from apiserver.patch import managed, patcher
+from apiserver.patch import owners, patcher
 from apiserver.patch.fieldset import Path
 from apiserver.registry import metadata
 from apiserver.registry.kind import Obj, Scale
@@ -35,6 +36,14 @@ _API_VERSION = f"{_GROUP}/{_VERSION}"
 _EXPECTED = Expected("Scale", _GROUP, _VERSION)
 _PATCHES = (negotiate.JSON_PATCH, negotiate.MERGE_PATCH, negotiate.STRATEGIC_PATCH, negotiate.APPLY_PATCH)
 _CUSTOM_PATCHES = (negotiate.JSON_PATCH, negotiate.MERGE_PATCH, negotiate.APPLY_PATCH)
+
+
+# The original's handler of custom resources does not know its Scales when it words what it could not decode.
+_UNKNOWN_SCALE = (
+    "no kind is registered for the type v1.Scale in scheme "
+    '"k8s.io/apiextensions-apiserver/pkg/apiserver/customresource_handler.go:781"'
+)
+_SCALES = 'in scheme "k8s.io/client-go/scale/util.go:146"'
 
 
 async def get(scope: Scope, request: Request) -> Reply:
@@ -51,7 +60,12 @@ async def update(scope: Scope, request: Request) -> Reply:
     media_type = negotiate.input_type(request)
     raw = await request.read()
     info = schemas.load().type(f"{_API_VERSION}/Scale")
-    body = decode_body(info, raw, media_type, _EXPECTED, opts, request.warnings)
+    try:
+        body = decode_body(info, raw, media_type, _EXPECTED, opts, request.warnings)
+    except ApiError:
+        if scope.custom:
+            raise errors.bad_request(_UNKNOWN_SCALE) from None
+        raise
     metadata.match_namespace(body["metadata"], request.info.namespace)
     metadata.check_name(body, request.info.name, request.info.namespace)
     manager, now = manager_of(request, opts), times.now(scope.server.clock)
@@ -75,13 +89,16 @@ async def patch(scope: Scope, request: Request) -> Reply:
     info = schemas.load().type(f"{_API_VERSION}/Scale")
     parsed = applied(raw).obj if patch_type == negotiate.APPLY_PATCH else None
 
+    def wrong_type(document: Any, drawn: Any) -> str:
+        return problem_of_type(document, _EXPECTED, _SCALES if scope.custom else legacy_kinds.SCHEME)
+
     def change(live: Obj) -> Obj:
         if patch_type == negotiate.APPLY_PATCH:
             force = bool(opts.get("force"))
             return scope.managers.apply(live, parsed, manager=opts["fieldManager"], force=force, now=now)
         before = scope.server.copy(live)
         validation = cast("patcher.Validation", opts.get("fieldValidation") or "Warn")
-        new, warnings = patcher.patch(patch_type, live, raw, info, validation)
+        new, warnings = patcher.patch(patch_type, live, raw, info, validation, wrong_type=wrong_type)
         request.warnings.extend(text for text in warnings if text not in request.warnings)
         return scope.managers.update(before, new, manager=manager_of(request, opts), now=now)
 
@@ -99,14 +116,14 @@ async def _write(scope: Scope, request: Request, form: Output, opts: Obj, change
         parent = scope.from_storage(live)
         meta = parent["metadata"]
         shown = scale_of(scope, parent, unset=True)
-        if entries := managed.to_scale(meta.get("managedFields"), replicas):
+        if entries := owners.to_scale(meta.get("managedFields"), replicas):
             shown["metadata"]["managedFields"] = entries
         new: Obj = change(shown)
         metadata.check_name(new, request.info.name, "")
         if not scope.custom:  # whose own validation says it
             _validate(new)
         after = new["metadata"].get("managedFields")
-        entries = managed.from_scale(meta.get("managedFields"), after, scope.api_version, replicas)
+        entries = owners.from_scale(meta.get("managedFields"), after, scope.api_version, replicas)
         if entries:
             meta["managedFields"] = entries
         else:
