@@ -23,7 +23,7 @@ from apiserver.negotiate import Output
 from apiserver.registry.kind import Kind, Obj, Subresource
 from apiserver.registry.store import Draft, Result, Store, Write
 from apiserver.storage.entry import Entry
-from openapi import codec, protobuf
+from openapi import codec, explain, protobuf
 from serving.reply import Reply
 
 if TYPE_CHECKING:
