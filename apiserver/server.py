@@ -148,16 +148,16 @@ class ApiServer:
             serve=self.serve_custom,
             unserve=self.remove_kind,
         )
-        self.background["custom-resources"] = self.custom.run
-        if self.authorization.reloading is not None:
-            self.background["authorization-config"] = self.authorization.reloading.run
-        self.background.update(self.authentication.work)
-        self.background["serving-files"] = self._follow_files
-        self.background["kubelet-files"] = lambda: self.kubelets.follow_files(clock)
-        self.aggregator = Aggregator(
+        self.aggregator = self._aggregator()
+        self._add_work()
+        self.app.remote, self.app.delegate = self.aggregator.remotes, self.aggregator.handle
+
+    def _aggregator(self) -> Aggregator:
+        config = self.config
+        return Aggregator(
             self.reader,
             self.writer,
-            clock,
+            self.clock,
             Identity(config.proxy_client_cert_file, config.proxy_client_key_file),
             streams=self.streams,
             shown=self._show_external,
@@ -169,9 +169,18 @@ class ApiServer:
                 *config.authn.requestheader_extra_headers_prefix,
             ),
         )
+
+    def _add_work(self) -> None:
+        """What runs while it serves; what encrypts has been added by _engine()."""
+        clock = self.clock
+        self.background["custom-resources"] = self.custom.run
+        if self.authorization.reloading is not None:
+            self.background["authorization-config"] = self.authorization.reloading.run
+        self.background.update(self.authentication.work)
+        self.background["serving-files"] = self._follow_files
+        self.background["kubelet-files"] = lambda: self.kubelets.follow_files(clock)
         self.background["aggregation"] = self.aggregator.run
         self.background["memory"] = lambda: memory.give_back(clock)
-        self.app.remote, self.app.delegate = self.aggregator.remotes, self.aggregator.handle
 
     # -- kinds
 
@@ -354,7 +363,7 @@ class ApiServer:
             "authn": AuthenticationFilter(self.authentication, audit_filter),
             "impersonation": ImpersonationFilter(self.authorization),
             "fairness": self._limits(),
-            "authz": AuthorizationFilter(self.authorization, self.authorization.metrics.attempts),
+            "authz": AuthorizationFilter(self.authorization, self.authorization.metrics.seconds, self.clock),
         }
         if audit_filter is not None:
             built["audit"] = audit_filter

@@ -130,3 +130,15 @@ def process_memory() -> Metric:
         return {(): float(resident)}
 
     return Gauge("process_resident_memory_bytes", "Resident memory size in bytes.", read=read)
+
+
+class Counts(Counter):
+    """How often a histogram has observed something, as a metric of its own that costs nothing until somebody looks."""
+
+    def __init__(self, name: str, text: str, of: Histogram) -> None:
+        super().__init__(name, text, of.labels)
+        self._of = of
+
+    def lines(self) -> Iterable[str]:
+        self.values = {labels: sum(counts[:-1]) for labels, counts in self._of.values.items()}
+        return super().lines()

@@ -94,7 +94,7 @@ def build(config: Config, reader: NotifyingReader, clock: Clock, writer: Writer 
         tokens.append(answers)
     bearer = BearerAuthenticator(tokens)
     return Authentication(
-        authenticators=[*_certificates(config, clock, work), bearer],
+        authenticators=[*_certificates(config, clock, metrics, work), bearer],
         bearer=bearer,
         anonymous=anonymous,
         api_audiences=audiences,
@@ -173,7 +173,9 @@ def _issuers(
     return cache
 
 
-def _certificates(config: Config, clock: Clock, work: dict[str, Work]) -> list[RequestAuthenticator]:
+def _certificates(
+    config: Config, clock: Clock, metrics: AuthenticationMetrics, work: dict[str, Work]
+) -> list[RequestAuthenticator]:
     """Front proxy and client certificates, and what follows the files of their CAs."""
     authenticators: list[RequestAuthenticator] = []
     if config.requestheader_client_ca_file is not None:
@@ -189,7 +191,7 @@ def _certificates(config: Config, clock: Clock, work: dict[str, Work]) -> list[R
         authenticators.append(proxy)
         work["request-header-ca"] = _following(config.requestheader_client_ca_file, clock, proxy.trust)
     if config.client_ca_file is not None:
-        certificates = x509.CertificateAuthenticator(x509.load_bundle(config.client_ca_file), RealClock())
+        certificates = x509.CertificateAuthenticator(x509.load_bundle(config.client_ca_file), RealClock(), metrics)
         authenticators.append(certificates)
         work["client-ca"] = _following(config.client_ca_file, clock, certificates.trust)
     return authenticators

@@ -6,16 +6,26 @@ One AuthenticationMetrics per server; server.py adds them to /metrics.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from apimachinery.clock import Clock
-from serving.metrics import Counter, Gauge, Histogram, Metric
+from serving.metrics import Counter, Counts, Gauge, Histogram, Metric
 
 SUCCESS, FAILURE, ERROR = ("success",), ("failure",), ("error",)
 HIT, MISS = ("hit",), ("miss",)
 _SECONDS = tuple(0.001 * 2**power for power in range(15))
 _CACHE_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _JWT_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_HOUR, _DAY = 3600, 86400
+_LIVES = (
+    0,
+    _HOUR // 2,
+    _HOUR,
+    2 * _HOUR,
+    6 * _HOUR,
+    12 * _HOUR,
+    *(_DAY * days for days in (1, 2, 4, 7, 30, 90, 180, 360)),
+)
 _KNOWN_USERS = frozenset(("admin", "client", "kube_proxy", "kubelet", "system:serviceaccount:kube-system:default"))
 
 
@@ -34,13 +44,19 @@ class AuthenticationMetrics:
             ("result",),
             _SECONDS,
         )
-        self.attempts = _Counts("authentication_attempts", "Counter of authenticated attempts.", self.seconds)
+        self.attempts = Counts("authentication_attempts", "Counter of authenticated attempts.", self.seconds)
         self.cache_requests = Counter("authentication_token_cache_request_total", "", ("status",))
         self.cache_seconds = Histogram(
             "authentication_token_cache_request_duration_seconds", "", ("status",), _CACHE_SECONDS
         )
         self.cache_fetches = Counter("authentication_token_cache_fetch_total", "", ("status",))
         self.cache_active = Gauge("authentication_token_cache_active_fetch_count", "", ("status",))
+        self.certificate_lives = Histogram(
+            "apiserver_client_certificate_expiration_seconds",
+            "Distribution of the remaining lifetime on the certificate used to authenticate a request.",
+            (),
+            _LIVES,
+        )
         self.legacy_tokens = Counter(
             "serviceaccount_legacy_tokens_total", "Cumulative legacy service account tokens used"
         )
@@ -163,18 +179,6 @@ class IssuerMetrics:
 
 def _forget(gauge: Gauge, which: Callable[[tuple[str, ...]], bool]) -> None:
     gauge.values = {labels: value for labels, value in gauge.values.items() if not which(labels)}
-
-
-class _Counts(Counter):
-    """How often a histogram has observed something, as a metric of its own that costs nothing until somebody looks."""
-
-    def __init__(self, name: str, text: str, of: Histogram) -> None:
-        super().__init__(name, text, of.labels)
-        self._of = of
-
-    def lines(self) -> Iterable[str]:
-        self.values = {labels: sum(counts[:-1]) for labels, counts in self._of.values.items()}
-        return super().lines()
 
 
 def label_of(name: str) -> tuple[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +23,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 from apimachinery.clock import Clock
 from apiserver.authn.base import CREDENTIAL_ID, AuthenticationError, Credentials, Response
 from apiserver.authn.lru import LRU
+from apiserver.authn.metrics import AuthenticationMetrics
 from apiserver.authn.user import User
+from serving.metrics import Histogram
 
 _MAX_CHAIN = 8  # certificates looked at in one presented chain; longer ones are not needed by anyone honest
+_MAX_CHECKS = 100  # signatures looked at for one leaf; Go's
 _UNDERSTOOD = {
     ExtensionOID.BASIC_CONSTRAINTS,
     ExtensionOID.KEY_USAGE,
@@ -51,11 +54,15 @@ def parse_bundle(pem: bytes) -> list[x509.Certificate]:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A chain whose signatures and purposes are right, and the span in which all its certificates are valid."""
+    """A chain whose signatures and purposes are right, and the span in which all its certificates are valid. ends: of the leaf."""
 
     leaf: x509.Certificate
     not_before: float
     not_after: float
+    ends: float
+
+    def valid(self, now: float) -> bool:
+        return self.not_before <= now <= self.not_after
 
 
 class Verifier:
@@ -71,55 +78,76 @@ class Verifier:
         self._roots = list(roots)
         self._cache.clear()
 
-    def verify(self, leaf: bytes, intermediates: Callable[[], Sequence[bytes]]) -> Verified:
-        """The chain, valid now. Raises AuthenticationError with what is wrong.
+    def verify(
+        self, leaf: bytes, intermediates: Callable[[], Sequence[bytes]], lives: Histogram | None = None
+    ) -> Verified:
+        """The chain, valid now. Raises AuthenticationError with what is wrong. lives: told how long the leaf has left.
 
         A leaf that was once led up to a root stays known by itself: who presents it holds its key, whatever else it sends.
         """
-        found = self._cache.get(leaf)
-        if found is None:
-            found = self._check(leaf, intermediates()[:_MAX_CHAIN])
-            self._cache.put(leaf, found)
         now = self._clock.time()
-        if not found.not_before <= now <= found.not_after:
+        found = self._cache.get(leaf)
+        if found is None or (now > found.not_after and now <= found.ends):
+            found = self._check(leaf, intermediates()[:_MAX_CHAIN], now)
+            self._cache.put(leaf, found)
+        if lives is not None:
+            lives.observe(found.ends - now)
+        if not found.valid(now):
             raise AuthenticationError(
                 f"verifying certificate {identify(found.leaf)} failed: x509: certificate has expired or is not yet valid"
             )
         return found
 
-    def _check(self, der: bytes, others: Sequence[bytes]) -> Verified:
+    def _check(self, der: bytes, others: Sequence[bytes], now: float) -> Verified:
         name = "(unreadable)"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CryptographyDeprecationWarning)
             try:
                 leaf = x509.load_der_x509_certificate(der)
                 name = identify(leaf)
-                path = self._climb([leaf], [x509.load_der_x509_certificate(other) for other in others])
-                if path is None:
-                    raise AuthenticationError("x509: certificate signed by unknown authority")
-                _check_purpose(path)
+                return self._best(leaf, [x509.load_der_x509_certificate(other) for other in others], now)
             except (ValueError, AuthenticationError) as error:
                 raise AuthenticationError(f"verifying certificate {name} failed: {error}") from error
-        return Verified(
-            leaf,
-            max(c.not_valid_before_utc.timestamp() for c in path),
-            min(c.not_valid_after_utc.timestamp() for c in path),
-        )
 
-    def _climb(self, path: list[x509.Certificate], others: list[x509.Certificate]) -> list[x509.Certificate] | None:
-        """The path from its last certificate up to a root, or None. Depth is bounded by the number of certificates."""
+    def _best(self, leaf: x509.Certificate, others: list[x509.Certificate], now: float) -> Verified:
+        """The first chain that is valid now, else the first: a CA and its successor may have one name and one key."""
+        found: Verified | None = None
+        problem = AuthenticationError("x509: certificate signed by unknown authority")
+        for path in self._paths([leaf], others, iter(range(_MAX_CHECKS))):
+            try:
+                _check_purpose(path)
+            except AuthenticationError as error:
+                problem = error
+                continue
+            verified = Verified(
+                leaf,
+                max(c.not_valid_before_utc.timestamp() for c in path),
+                min(c.not_valid_after_utc.timestamp() for c in path),
+                leaf.not_valid_after_utc.timestamp(),
+            )
+            if verified.valid(now):
+                return verified
+            found = found or verified
+        if found is None:
+            raise problem
+        return found
+
+    def _paths(
+        self, path: list[x509.Certificate], others: list[x509.Certificate], checks: Iterator[int]
+    ) -> Iterator[list[x509.Certificate]]:
+        """The ways from its last certificate up to a root. checks: gives out the signatures that may be looked at, which bounds
+        what certificates made to lead astray can cost."""
         last = path[-1]
-        if any(last == root for root in self._roots):
-            return path
-        for root in self._roots:
-            if _issued(last, root, below=len(path) - 1):
-                return [*path, root]
-        for candidate in others:
-            if candidate not in path and _issued(last, candidate, below=len(path) - 1):
-                found = self._climb([*path, candidate], others)
-                if found:
-                    return found
-        return None
+        if last in self._roots:
+            yield path
+            return
+        for issuer in (*self._roots, *others):
+            if issuer in path or next(checks, None) is None or not _issued(last, issuer, below=len(path) - 1):
+                continue
+            if issuer in self._roots:
+                yield [*path, issuer]
+            else:
+                yield from self._paths([*path, issuer], others, checks)
 
 
 def _issued(certificate: x509.Certificate, issuer: x509.Certificate, *, below: int) -> bool:
@@ -195,15 +223,18 @@ def user_of(certificate: x509.Certificate) -> User | None:
 class CertificateAuthenticator:
     """Users by certificates of the client CAs."""
 
-    def __init__(self, roots: Sequence[x509.Certificate], clock: Clock) -> None:
+    def __init__(
+        self, roots: Sequence[x509.Certificate], clock: Clock, metrics: AuthenticationMetrics | None = None
+    ) -> None:
         self._verifier = Verifier(roots, clock)
         self.trust = self._verifier.trust
+        self._lives = metrics.certificate_lives if metrics is not None else None
         self._users: LRU[bytes, Response] = LRU(_CACHE)
 
     async def authenticate(self, credentials: Credentials) -> Response | None:
         if credentials.certificate is None:
             return None
-        verified = self._verifier.verify(credentials.certificate, credentials.intermediates)
+        verified = self._verifier.verify(credentials.certificate, credentials.intermediates, self._lives)
         response = self._users.get(credentials.certificate)
         if response is None:
             user = user_of(verified.leaf)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
-from serving.metrics import Counter, Gauge, Histogram, Labels, Metrics
+from serving.metrics import Counter, Counts, Gauge, Histogram, Labels, Metrics
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_REQUEST_SECONDS = tuple(0.001 * 2**power for power in range(15))
 _CONDITION_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.1, 0.2, 0.25)
 
 
@@ -20,11 +21,13 @@ class AuthorizationMetrics:
             "Decisions of authorizers that ended the chain, by authorizer and decision.",
             ("type", "name", "decision"),
         )
-        self.attempts = Counter(
-            "authorization_attempts_total",
-            "Requests by what authorization said: 'allowed', 'denied', 'no-opinion' or 'error'.",
+        self.seconds = Histogram(
+            "authorization_duration_seconds",
+            "Seconds that authorization took, by what it said: 'allowed', 'denied', 'no-opinion' or 'error'.",
             ("result",),
+            _REQUEST_SECONDS,
         )
+        self.attempts = Counts("authorization_attempts_total", "Requests by what authorization said.", self.seconds)
         self.evaluations = Counter(
             f"{prefix}_webhook_evaluations_total", "Round trips to authorization webhooks.", ("name", "result")
         )
@@ -52,6 +55,7 @@ class AuthorizationMetrics:
 
     def register(self, metrics: Metrics) -> None:
         metrics.add(
+            self.seconds,
             self.attempts,
             self.decisions,
             self.evaluations,

@@ -11,10 +11,11 @@ from apiserver.authz import base
 from apiserver.filters.errors import PlainText
 
 if TYPE_CHECKING:
+    from apimachinery.clock import Clock
     from apiserver.authz.base import Authorizer
     from apiserver.filters.base import Proceed, Request
     from apiserver.requestinfo import RequestInfo
-    from serving.metrics import Counter
+    from serving.metrics import Histogram
     from serving.reply import Reply
 
 T = TypeVar("T")
@@ -79,24 +80,27 @@ _ALLOWED, _DENIED, _NO_OPINION, _ERROR = ("allowed",), ("denied",), ("no-opinion
 class AuthorizationFilter:
     """Asks the authorizers once per request."""
 
-    def __init__(self, authorizer: Authorizer, attempts: Counter) -> None:
-        """attempts: counts what was said."""
+    def __init__(self, authorizer: Authorizer, seconds: Histogram, clock: Clock) -> None:
+        """seconds: how long it took, by what was said."""
         self._authorizer = authorizer
-        self._count = attempts.add
+        self._observe = seconds.observe
+        self._now = clock.monotonic
 
     async def __call__(self, request: Request, proceed: Proceed) -> Reply:
         asked = attributes(request)
+        begun = self._now()
         decision = await self._authorizer.authorize(asked)
+        took = self._now() - begun
         if decision.allowed:
-            self._count(_ALLOWED)
+            self._observe(took, _ALLOWED)
             request.annotations["authorization.k8s.io/decision"] = "allow"
             request.annotations["authorization.k8s.io/reason"] = decision.reason
             return await proceed(request)
         if decision.error:
-            self._count(_ERROR)
+            self._observe(took, _ERROR)
             request.annotations["authorization.k8s.io/reason"] = "internal error"
             raise _undecided(request, decision.error)
-        self._count(_DENIED if decision.verdict == "deny" else _NO_OPINION)
+        self._observe(took, _DENIED if decision.verdict == "deny" else _NO_OPINION)
         request.annotations["authorization.k8s.io/decision"] = "forbid"
         request.annotations["authorization.k8s.io/reason"] = decision.reason
         request.reply_headers = (*request.reply_headers, NO_SNIFFING)

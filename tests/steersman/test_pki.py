@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ssl
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from apimachinery.clock import ControlledClock
-from steersman import pki
+from steersman import paths, pki
 
 LEAVES = pki.cluster_leaves(node_name="n1", dns_names=("host",), addresses=("10.96.0.1",), node_addresses=("10.1.2.3",))
 
@@ -100,13 +101,14 @@ async def test_a_key_whose_certificate_was_never_written_is_not_taken_for_a_pair
     tmp_path: Path, clock: ControlledClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pki.ensure(tmp_path, LEAVES, clock)
-    write = pki.write_private
+    write = paths.write_private
 
     def full(path: Path, text: str | bytes, mode: int = 0o600) -> None:
         if path.name == "scheduler.crt":
             raise OSError("no space left on device")
         write(path, text, mode)
 
+    renew: Callable[[], list[str]]
     for renew in (lambda: pki.ensure(tmp_path, LEAVES, clock), lambda: pki.rotate(tmp_path, ["scheduler"], clock)):
         await clock.advance(336 * pki.DAY)
         with monkeypatch.context() as patched:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
+from cryptography import x509 as cx509
+from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from multidict import CIMultiDict
 
-from apimachinery.clock import RealClock
+from apimachinery.clock import ControlledClock, RealClock
 from apiserver.authn import x509
 from apiserver.authn.base import AuthenticationError, Credentials
 from apiserver.authn.frontproxy import FrontProxyAuthenticator
+from apiserver.authn.metrics import AuthenticationMetrics
 from tests.support import certificates
 from tests.support.certificates import DAY, NOW
 
@@ -86,6 +91,65 @@ async def test_path_length_is_kept() -> None:
     middle = certificates.authority("middle", root)
     with pytest.raises(AuthenticationError, match="unknown authority"):
         await check(root).authenticate(shown(certificates.client(middle), middle.der))
+
+
+def again(old: certificates.Authority, start: datetime.datetime, end: datetime.datetime) -> certificates.Authority:
+    """Another certificate for the same name and key."""
+    name = old.certificate.subject
+    builder = (
+        cx509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(old.key.public_key())
+        .serial_number(cx509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(end)
+        .add_extension(cx509.BasicConstraints(ca=True, path_length=None), critical=True)
+    )
+    return certificates.Authority(builder.sign(old.key, hashes.SHA256()), old.key)
+
+
+async def test_a_renewed_authority_beside_the_old_one_that_has_expired() -> None:
+    old = certificates.authority()
+    leaf = certificates.client(old)
+    expired, renewed = again(old, NOW - 3 * DAY, NOW - DAY), again(old, NOW - DAY, NOW + 30 * DAY)
+    assert await check(expired, renewed).authenticate(shown(leaf)) is not None
+    with pytest.raises(AuthenticationError, match="has expired"):
+        await check(expired).authenticate(shown(leaf))
+    clock = ControlledClock(NOW.timestamp())
+    soon = again(old, NOW - DAY, NOW + DAY / 2)
+    authenticator = x509.CertificateAuthenticator([soon.certificate, renewed.certificate], clock)
+    assert await authenticator.authenticate(shown(leaf)) is not None
+    await clock.advance(DAY.total_seconds() * 0.75)
+    assert await authenticator.authenticate(shown(leaf)) is not None
+
+
+async def test_certificates_made_to_lead_astray_cost_little() -> None:
+    stranger = certificates.authority("stranger")
+    others = [again(stranger, NOW - DAY, NOW + DAY) for _ in range(7)]  # each signed each: 7! ways that lead nowhere
+    leaf = certificates.client(stranger)
+    with pytest.raises(AuthenticationError, match="unknown authority"):
+        await check(certificates.authority()).authenticate(shown(leaf, *(other.der for other in others)))
+    checks = iter(range(x509._MAX_CHECKS))
+    verifier = x509.Verifier([certificates.authority().certificate], RealClock())
+    ways = verifier._paths([cx509.load_der_x509_certificate(leaf)], [other.certificate for other in others], checks)
+    assert list(ways) == []
+    assert next(checks, None) is None  # it was given up
+
+
+async def test_how_long_certificates_have_left_is_counted() -> None:
+    ca, clock = certificates.authority(), ControlledClock(NOW.timestamp())
+    metrics = AuthenticationMetrics(clock, "server")
+    authenticator = x509.CertificateAuthenticator([ca.certificate], clock, metrics)
+    leaf = certificates.client(ca, end=NOW + DAY * 3)
+    await authenticator.authenticate(shown(leaf))
+    await clock.advance(DAY.total_seconds() * 4)
+    with pytest.raises(AuthenticationError, match="has expired"):
+        await authenticator.authenticate(shown(leaf))
+    lines = dict(line.rsplit(" ", 1) for line in metrics.certificate_lives.lines())
+    assert lines['apiserver_client_certificate_expiration_seconds_bucket{le="0"}'] == "1"
+    assert lines['apiserver_client_certificate_expiration_seconds_bucket{le="172800"}'] == "1"
+    assert lines['apiserver_client_certificate_expiration_seconds_bucket{le="345600"}'] == "2"
 
 
 async def test_garbage_is_refused() -> None:

@@ -299,4 +299,5 @@ async def test_a_server_that_asks_a_webhook(tmp_path: Path) -> None:
             )
             for result in ("allowed", "error"):
                 assert f'authorization_attempts_total{{result="{result}"}}' in metrics
+                assert f'authorization_duration_seconds_count{{result="{result}"}}' in metrics
             assert 'apiserver_authorization_webhook_evaluations_total{name="default",result="error"} 1' in metrics
