@@ -12,7 +12,7 @@ from typing import Any
 
 from apimachinery.clock import Clock
 from apimachinery.field import go_quote
-from apiserver.admission import ORDER, Config, Entry, configuration
+from apiserver.admission import ORDER, Config, Entry, configuration, managedfields
 from apiserver.admission.base import Attributes, Env, NotInitialized, Plugin
 from apiserver.authz.base import Authorizer
 from apiserver.configscheme import ConfigError, aggregate
@@ -47,12 +47,14 @@ class Chain:
     async def admit(self, a: Attributes) -> None:
         """The mutating half; once more when a webhook changed the object."""
         steps = self._steps("admit", a)
+        managed = managedfields.of(a)
         for step in steps:
             await step(a)
         if a.reinvocation.wanted and not a.reinvocation.again:
             a.reinvocation.again = True
             for step in steps:
                 await step(a)
+        managedfields.check(a, managed)
 
     async def validate(self, a: Attributes) -> None:
         """The validating half."""
