@@ -80,8 +80,8 @@ async def join_cluster(config: Config, node: str, user_agent: str) -> None:
     credentials = await asyncio.to_thread(kubeconfig.load, config.bootstrap_kubeconfig)
     async with Client(credentials, clock=config.clock, user_agent=user_agent) as client:
         pem = await _persistently(client, client_wanted(node))
-    await asyncio.to_thread(_write, current, pem)
-    await asyncio.to_thread(_write, config.kubeconfig, _kubeconfig(credentials, current, node))
+    await asyncio.to_thread(write_private, current, pem)
+    await asyncio.to_thread(write_private, config.kubeconfig, _kubeconfig(credentials, current, node))
     log.info("the cluster has signed the client certificate of node %s", node)
 
 
@@ -186,7 +186,7 @@ class Renewal:
                     await clock.sleep(min(due - clock.time(), _LOOK))
                     continue
                 pem = await request(self._client, self._wanted())
-                await asyncio.to_thread(_write, self._file, pem)
+                await asyncio.to_thread(write_private, self._file, pem)
                 if self._renewed is not None:
                     await self._renewed()
                 log.info("renewed %s", self._file.name)
@@ -260,7 +260,7 @@ def _new_request(wanted: Wanted) -> tuple[bytes, bytes]:
     return secret, builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_private(path: Path, data: bytes) -> None:
     """Whole or not at all, for its owner alone."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")

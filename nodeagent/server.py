@@ -98,13 +98,17 @@ class NodeServer:
 
     def _context(self) -> ssl.SSLContext:
         config = self._config
-        certificate, key = config.tls_cert_file, config.tls_private_key_file
+        cas = [config.client_ca_file] if config.client_ca_file else []
         issued = config.root_dir / "pki" / certificates.SERVING_FILE
         if config.rotate_server_certificates and issued.exists():
-            certificate = key = issued
+            try:
+                return server_context(issued, None, cas)
+            except OSError as error:  # ssl.SSLError among them; another one is asked for soon
+                log.warning("the serving certificate in %s cannot be used: %s", issued, error)
+        certificate, key = config.tls_cert_file, config.tls_private_key_file
         if certificate is None or key is None:
             certificate, key = serving_certificate(config.root_dir / "pki", self._node.facts, config.clock)
-        return server_context(certificate, key, [config.client_ca_file] if config.client_ca_file else [])
+        return server_context(certificate, key, cas)
 
     async def follow_files(self) -> None:
         """Serve with what the configured files hold, as they are renewed; until cancelled."""

@@ -7,6 +7,7 @@ import ipaddress
 from pathlib import Path
 
 from apimachinery.clock import Clock, utcnow
+from nodeagent.certificates import write_private
 from nodeagent.context import NodeFacts
 
 _LIFE = datetime.timedelta(days=365)
@@ -21,7 +22,6 @@ def serving_certificate(folder: Path, facts: NodeFacts, clock: Clock) -> tuple[P
     certificate, key = folder / "kubelet.crt", folder / "kubelet.key"
     if certificate.exists() and key.exists():
         return certificate, key
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, f"{facts.name}@{int(clock.time())}")])
     names: list[x509.GeneralName] = [x509.DNSName(facts.name)]
@@ -41,7 +41,6 @@ def serving_certificate(folder: Path, facts: NodeFacts, clock: Clock) -> tuple[P
     secret = private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    key.touch(mode=0o600)
-    key.write_bytes(secret)
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    write_private(key, secret)
+    write_private(certificate, made.public_bytes(serialization.Encoding.PEM))
     return certificate, key

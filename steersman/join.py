@@ -51,6 +51,10 @@ class Discovered:
 def join(data: DataDir, server: str, token: str, hashes: Sequence[str], clock: Clock) -> bool:
     """Prepare the data directory to be a node of that cluster; False when it is one already. JoinError, OptionError."""
     if (data.kubeconfigs / "nodeagent.yaml").exists():
+        if not data.bootstrap_kubeconfig.exists():
+            raise JoinError(
+                f"{data.root} holds a cluster of its own; a node that joins another one wants its own --data-dir"
+            )
         return False
     parts = bootstraptokens.split(token)
     if parts is None:

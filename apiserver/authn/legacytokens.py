@@ -8,7 +8,6 @@ secret itself, so that the controller that cleans up finds the unused ones.
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import logging
 from datetime import timedelta
@@ -115,5 +114,5 @@ class LegacyTokens:
 def _token(secret: Obj) -> bytes:
     try:
         return base64.b64decode((secret.get("data") or {}).get("token") or "")
-    except (binascii.Error, TypeError):
+    except (ValueError, TypeError):
         return b""

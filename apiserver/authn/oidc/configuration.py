@@ -235,6 +235,8 @@ def _from_flags(config: Config) -> Configuration:
             authority = config.oidc_ca_file.read_text()
         except OSError as error:
             raise ConfigError(file_error(error)) from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{config.oidc_ca_file}: not PEM") from error
     jwt = Jwt(
         Issuer(config.oidc_issuer_url, "", authority, (config.oidc_client_id,)),
         tuple(Rule(claim, value) for claim, value in config.oidc_required_claim.items()),
