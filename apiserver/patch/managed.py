@@ -17,6 +17,7 @@ from apiserver.patch import fieldset, owners, typed
 from apiserver.patch.fieldset import Set
 from apiserver.patch.owners import Managed, Manager, Owned
 from apiserver.patch.typed import Comparison, TypedError
+from openapi import explain, schemas
 from openapi.explain import DecodeError
 from openapi.schemas import TypeInfo
 from openapi.structural import CustomType
@@ -241,7 +242,7 @@ class FieldManager:
         if (version, kind) != (self.api_version, self.kind):
             raise errors.bad_request(f"invalid object type: {draw_gvk(version, kind)}")
         metadata = found.get("metadata")
-        if isinstance(metadata, dict) and metadata.get("managedFields") is not None:
+        if isinstance(metadata, dict) and _has_entries(metadata.get("managedFields")):
             raise errors.bad_request("metadata.managedFields must be nil")
 
     def _before_first_apply(self, live: Obj, now: str) -> Managed:
@@ -374,6 +375,19 @@ def draw_gvk(api_version: str, kind: str) -> str:
         return "/, Kind="
     group, version = gvk.split_api_version(api_version)
     return f"{group}/{version}, Kind={kind}"
+
+
+def _has_entries(given: Any) -> bool:
+    """Whether an applied object's managedFields can be read: the original takes others for none."""
+    if not isinstance(given, list):
+        return False
+    entry = schemas.load().type("io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry")
+    try:
+        for item in given:
+            explain.decode_unstructured(entry, item)
+    except DecodeError:
+        return False
+    return all(isinstance(item, dict) for item in given)
 
 
 def _without_managed_fields(obj: Obj) -> Obj:

@@ -156,7 +156,10 @@ def _equal(info: TypeInfo, go: str, left: Any, right: Any) -> bool:
 
 
 def pod_template(template: Mapping[str, Any]) -> dict[str, Any]:
-    return {**_metadata(template), "Spec": pod_spec(template.get("spec") or {})}
+    return {
+        **_metadata(_type("v1/PodTemplate", "template", "metadata"), template),
+        "Spec": pod_spec(template.get("spec") or {}),
+    }
 
 
 # -- drawing
@@ -180,10 +183,9 @@ def _order(name: str) -> tuple[str, ...]:
     return tuple(fields)
 
 
-def _metadata(value: Mapping[str, Any]) -> dict[str, Any]:
+def _metadata(info: TypeInfo, value: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata has JSON names, and only what is set, inside an internal type, too, of which its fields are fields."""
-    given = {name: entry for name, entry in (value.get("metadata") or {}).items() if entry}
-    return {name: _sorted(entry) if isinstance(entry, dict) else entry for name, entry in given.items()}
+    return _json_struct(info, value.get("metadata") or {})
 
 
 def _go_name(owner: str, field: str) -> str:
@@ -208,7 +210,7 @@ def _struct(info: TypeInfo, value: Mapping[str, Any]) -> dict[str, Any]:
     for field in _order(info.name):
         known = info.fields.get(field)
         if known is not None and field == "metadata":
-            out |= _metadata(value)
+            out |= _metadata(known.type, value)
         elif known is not None:
             out[_go_name(info.name, field)] = _value(known.type, known.go, value.get(field))
     if info.name == _CORE + "PodSpec":

@@ -63,7 +63,9 @@ class HorizontalPodAutoscaler(Kind):
         spec = obj.setdefault("spec", {})
         if spec.get("minReplicas") is None:
             spec["minReplicas"] = 1
-        if version == "v1":
+        if version == "v1":  # converted at once, which fills in the target and forgets annotations that say nothing
+            whole = conversion.to_v1(self.convert(obj, "v1", "v2"))
+            obj["spec"], obj["metadata"] = whole["spec"], whole["metadata"]
             return
         if not spec.get("metrics"):
             target = {"type": "Utilization", "averageUtilization": 80}

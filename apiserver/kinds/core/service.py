@@ -53,6 +53,14 @@ class ServiceKind(Kind):
                 spec["allocateLoadBalancerNodePorts"] = True
             _default_ingress(obj.get("status") or {})
 
+    def prepare_update(self, ctx: Ctx, obj: Obj, old: Obj) -> None:
+        """The traffic policy of a service without addresses is shown to nobody (canonicalize), and forgotten, with who
+        set it, once a PUT leaves it out."""
+        spec = obj["spec"]
+        left_out = spec.get("type") == services.EXTERNAL_NAME and spec.get("internalTrafficPolicy") is None
+        if left_out and ctx.sent and not ctx.subresource:
+            _disown(obj["metadata"], "f:internalTrafficPolicy")
+
     async def begin_create(self, ctx: Ctx, obj: Obj) -> None:
         await service_allocation.begin_create(ctx, obj)
 
@@ -103,6 +111,25 @@ class ServiceKind(Kind):
             cells.age(obj, clock),
             cells.labels(spec.get("selector")),
         ]
+
+
+def _disown(metadata: Obj, name: str) -> None:
+    """Nobody owns that field of the spec any longer."""
+    kept = []
+    for entry in metadata.get("managedFields") or ():
+        fields = entry.get("fieldsV1") or {}
+        if not entry.get("subresource") and name in fields.get("f:spec", {}):
+            below = {path: node for path, node in fields["f:spec"].items() if path != name}
+            fields = {path: node for path, node in fields.items() if path != "f:spec"} | (
+                {"f:spec": below} if below else {}
+            )
+            entry = {**entry, "fieldsV1": fields}
+        if fields:
+            kept.append(entry)
+    if kept:
+        metadata["managedFields"] = kept
+    else:
+        metadata.pop("managedFields", None)
 
 
 def _default_affinity(spec: Obj) -> None:
