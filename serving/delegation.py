@@ -8,13 +8,13 @@ token is kept only as its hash. Refuses to let anybody in when the API server ca
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 from apimachinery.clock import Clock
 from apimachinery.gvk import Resource
+from serving.expiring import Expiring
 
 Obj = dict[str, Any]
 Create = Callable[[Resource, Obj], Awaitable[Obj]]
@@ -29,8 +29,6 @@ TOKEN_SECONDS = 120.0  # kubelet's authentication.webhook.cacheTTL
 ALLOWED_SECONDS = 300.0  # kubelet's authorization.webhook.cacheAuthorizedTTL
 DENIED_SECONDS = 30.0  # kubelet's authorization.webhook.cacheUnauthorizedTTL
 _TABLE_SIZE = 4096
-
-V = TypeVar("V")
 
 
 class Headers(Protocol):
@@ -52,30 +50,6 @@ class Identity:
 ANONYMOUS = Identity("system:anonymous", groups=(UNAUTHENTICATED,))
 
 
-class _Table(Generic[V]):
-    """A bounded cache whose entries die; the least recently used goes first."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._entries: OrderedDict[Hashable, tuple[float, V]] = OrderedDict()
-
-    def get(self, key: Hashable) -> V | None:
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        if entry[0] <= self._clock.monotonic():
-            del self._entries[key]
-            return None
-        self._entries.move_to_end(key)
-        return entry[1]
-
-    def put(self, key: Hashable, value: V, seconds: float) -> None:
-        self._entries[key] = (self._clock.monotonic() + seconds, value)
-        self._entries.move_to_end(key)
-        while len(self._entries) > _TABLE_SIZE:
-            self._entries.popitem(last=False)
-
-
 class Delegation:
     """create: posts an object to the API server and returns its answer (client.Client.create fits)."""
 
@@ -84,9 +58,9 @@ class Delegation:
         self._clock = clock
         self._anonymous = anonymous
         self._uses_tokens = tokens
-        self._certificates: _Table[Identity] = _Table(clock)
-        self._tokens: _Table[Identity] = _Table(clock)
-        self._decisions: _Table[bool] = _Table(clock)
+        self._certificates: Expiring[Hashable, Identity] = Expiring(clock, _TABLE_SIZE)
+        self._tokens: Expiring[Hashable, Identity] = Expiring(clock, _TABLE_SIZE)
+        self._decisions: Expiring[Hashable, bool] = Expiring(clock, _TABLE_SIZE)
 
     # -- who
 

@@ -15,11 +15,11 @@ from typing import Any
 import orjson
 
 from apiserver.admission.base import Attributes, Env, Operation, forbidden
-from apiserver.authn.lru import LRU
 from apiserver.configscheme import ConfigError, Scheme, Types, parse_object
 from apiserver.registry.kind import Obj
 from apiserver.reviewclient import ReviewClient, ReviewFailed
 from openapi.scalars import format_duration
+from serving.expiring import Expiring
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +57,7 @@ class Plugin:
         if not self._settings.kubeconfig:
             text = "no configuration has been provided, try setting KUBERNETES_MASTER environment variable"
             raise ConfigError(f"invalid configuration: {text}")
-        self._clock = env.clock
-        self._answers: LRU[bytes, tuple[float, Obj]] = LRU(_CACHE)
+        self._answers: Expiring[bytes, Obj] = Expiring(env.clock, _CACHE)
         self._client = ReviewClient(
             Path(self._settings.kubeconfig),
             "imagepolicy.k8s.io/v1alpha1",
@@ -79,7 +78,7 @@ class Plugin:
             return
         spec = _review(a, a.obj)
         key = hashlib.sha256(orjson.dumps(spec, option=orjson.OPT_SORT_KEYS)).digest()
-        status = self._known(key)
+        status = self._answers.get(key)
         if status is None:
             try:
                 status = await self._client.ask(spec)
@@ -87,18 +86,14 @@ class Plugin:
                 self._without_answer(a, error)
                 return
             ttl = self._settings.allow_ttl if status.get("allowed") else self._settings.deny_ttl
-            if ttl > 0 and len(orjson.dumps(status)) < _MOST_KEPT:
-                self._answers.put(key, (self._clock.monotonic() + ttl, status))
+            if len(orjson.dumps(status)) < _MOST_KEPT:
+                self._answers.put(key, status, ttl)
         for name, value in (status.get("auditAnnotations") or {}).items():
             a.annotations[_PREFIX + name] = str(value)
         if not status.get("allowed"):
             reason = status.get("reason")
             text = f"image policy webhook backend denied one or more images: {reason}"
             raise forbidden(a, text if reason else "one or more images rejected by webhook backend")
-
-    def _known(self, key: bytes) -> Obj | None:
-        found = self._answers.get(key)
-        return found[1] if found is not None and self._clock.monotonic() < found[0] else None
 
     def _without_answer(self, a: Attributes, error: ReviewFailed) -> None:
         log.warning("image policy webhook: %s", error)

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from apimachinery import clock as clocks
 from apimachinery.clock import Clock
 from apiserver.authn.base import AuthenticationError, Response, TokenAuthenticator
-from apiserver.authn.lru import LRU
 from apiserver.authn.metrics import HIT, MISS, AuthenticationMetrics
+from serving.expiring import Expiring
 
 _SIZE = 32 * 1024
 _LOOKUP_SECONDS = 30.0  # for all who wait for one answer
@@ -28,7 +28,6 @@ class _Record:
 
     response: Response | None
     error: str
-    until: float
 
     def result(self) -> Response | None:
         if self.error:
@@ -56,7 +55,7 @@ class TokenCache:
         self._failure = failure
         self._errors = errors
         self._key = secrets.token_bytes(32)
-        self._records: LRU[bytes, _Record] = LRU(_SIZE)
+        self._records: Expiring[bytes, _Record] = Expiring(clock, _SIZE)
         self._asking: dict[bytes, asyncio.Task[_Record]] = {}
         self._tasks: set[asyncio.Task[_Record]] = set()
 
@@ -64,7 +63,7 @@ class TokenCache:
         begun = self._clock.monotonic()
         key = self._digest(token, audiences)
         record = self._records.get(key)
-        if record is not None and begun < record.until:
+        if record is not None:
             self._count(HIT, begun)
             return record.result()
         self._count_active("blocked", 1)
@@ -91,7 +90,7 @@ class TokenCache:
 
     def clear(self) -> None:
         """Forget all answers, those on their way too: whoever waits for one gets it, and nobody after them."""
-        self._records, self._asking = LRU(_SIZE), {}
+        self._records, self._asking = Expiring(self._clock, _SIZE), {}
 
     async def close(self) -> None:
         """End what is under way."""
@@ -121,9 +120,9 @@ class TokenCache:
             self._count_active("in_flight", -1)
         metrics.cache_fetches.add(("error",) if error else ("ok",))
         seconds = self._success if response is not None else self._failure
-        record = _Record(response, error, self._clock.monotonic() + seconds)
-        if seconds > 0 and (self._errors or not error):
-            records.put(key, record)
+        record = _Record(response, error)
+        if self._errors or not error:
+            records.put(key, record, seconds)
         return record
 
     def _count(self, status: tuple[str], begun: float) -> None:

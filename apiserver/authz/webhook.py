@@ -16,13 +16,13 @@ import orjson
 from apimachinery import selectors
 from apimachinery.clock import Clock
 from apimachinery.selectors import FieldSelector, LabelSelector
-from apiserver.authn.lru import LRU
 from apiserver.authn.user import User
 from apiserver.authz.base import Attributes, Decision, Rules
 from apiserver.authz.conditions import ConditionsFailed
 from apiserver.authz.configuration import Webhook
 from apiserver.authz.metrics import AuthorizationMetrics
 from apiserver.reviewclient import ReviewClient, ReviewFailed
+from serving.expiring import Expiring
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class WebhookAuthorizer:
         self._client = ReviewClient(
             config.kubeconfig, f"{_GROUP}/{config.version}", "SubjectAccessReview", clock, timeout=config.timeout
         )
-        self._answers: LRU[bytes, tuple[float, Obj]] = LRU(_CACHE)
+        self._answers: Expiring[bytes, Obj] = Expiring(clock, _CACHE)
 
     async def close(self) -> None:
         await self._client.close()
@@ -59,7 +59,7 @@ class WebhookAuthorizer:
             except ConditionsFailed as error:
                 return self._without_answer(str(error))
         key = _key(spec)
-        status = self._known(key)
+        status = self._answers.get(key)
         if status is None:
             try:
                 status = await self._ask(spec)
@@ -103,23 +103,11 @@ class WebhookAuthorizer:
             spec = {("group" if key == "groups" else key): value for key, value in spec.items()}
         return await self._client.ask(spec, told)
 
-    # -- answers that are remembered
-
-    def _known(self, key: bytes) -> Obj | None:
-        found = self._answers.get(key)
-        if found is None:
-            return None
-        until, status = found
-        if self._clock.monotonic() < until:
-            return status
-        self._answers.discard(key)
-        return None
-
     def _keep(self, a: Attributes, key: bytes, status: Obj) -> None:
         ttl = self._config.authorized_ttl if status.get("allowed") else self._config.unauthorized_ttl
         chosen = (a.namespace, a.verb, a.group, a.version, a.plural, a.subresource, a.name, a.path)
-        if ttl > 0 and sum(map(len, chosen)) < _MOST_KEPT and len(status.get("reason") or "") < _MOST_KEPT:
-            self._answers.put(key, (self._clock.monotonic() + ttl, status))
+        if sum(map(len, chosen)) < _MOST_KEPT and len(status.get("reason") or "") < _MOST_KEPT:
+            self._answers.put(key, status, ttl)
 
 
 def _decision(status: Mapping[str, Any]) -> Decision:

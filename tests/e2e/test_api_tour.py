@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -41,7 +42,9 @@ def test_explain(cluster: Cluster) -> None:
     assert "podIP" in cluster.out("explain", "pod.status", "--recursive")
 
 
-def test_a_user_with_a_role_sees_only_what_it_may(cluster: Cluster, kubectl: Kubectl, namespace: str) -> None:
+def test_a_user_with_a_role_sees_only_what_it_may(
+    cluster: Cluster, kubectl: Kubectl, namespace: str, tmp_path: Path
+) -> None:
     kubectl("create", "role", "reader", "--verb=get,list", "--resource=configmaps")
     kubectl("create", "rolebinding", "jane", "--role=reader", "--user=jane")
     assert kubectl("auth", "can-i", "list", "configmaps", "--as=jane").strip() == "yes"
@@ -61,7 +64,7 @@ def test_a_user_with_a_role_sees_only_what_it_may(cluster: Cluster, kubectl: Kub
     def as_robot(*arguments: str) -> subprocess.CompletedProcess[str]:
         base = [cluster.kubectl_path, f"--server={server}", f"--token={token}", "-n", namespace]
         command = [*base, f"--certificate-authority={cluster.data_dir}/pki/ca.crt", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False, env={"HOME": "/nonexistent"})
+        return subprocess.run(command, capture_output=True, text=True, check=False, env={"HOME": str(tmp_path)})
 
     assert as_robot("get", "configmaps").returncode == 0
     assert "system:serviceaccount" in as_robot("get", "pods").stderr
