@@ -22,7 +22,7 @@ from apiserver.authn.oidc.expressions import Expression
 from apiserver.validation import names
 
 _MOST = 64
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n(?:[A-Za-z0-9+/=]+\s*)*-----END CERTIFICATE-----")
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\s]*-----END CERTIFICATE-----")
 _URL_PREFIX = "URL parse error during conversion from string: "
 
 

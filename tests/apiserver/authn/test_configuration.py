@@ -10,6 +10,7 @@ import yaml
 
 from apimachinery.clock import ControlledClock
 from apiserver import authn
+from apiserver.authn.oidc.validation import authority_problem
 from apiserver.authn.service import Authentication
 from apiserver.configscheme import ConfigError
 from tests.support import certificates
@@ -108,3 +109,11 @@ def test_front_proxies_must_be_told_apart_from_users(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--requestheader-allowed-names must be specified"):
         build(client_ca_file=bundle, requestheader_client_ca_file=bundle)
     build(client_ca_file=bundle, requestheader_client_ca_file=bundle, requestheader_allowed_names=("proxy",))
+
+
+def test_a_bundle_that_was_cut_off_is_told_at_once() -> None:
+    whole = certificates.authority().pem.decode()
+    assert authority_problem(whole + whole) == ""
+    assert authority_problem(whole.replace("\n", "\r\n")) == ""
+    for cut in (whole[:400], whole[:400] + "!" + whole[400:], "-----BEGIN CERTIFICATE-----\n" + "A" * 100_000):
+        assert authority_problem(cut) == "data does not contain any valid RSA or ECDSA certificates"
