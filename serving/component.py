@@ -2,7 +2,7 @@
 and metrics for who may read them.
 
 Health may be read by anyone. /metrics needs a client certificate of the cluster's CA, as there is nothing secret in it but
-nothing for strangers either.
+nothing for strangers either. A CA that leaves the bundle is believed here until the next start.
 """
 
 from __future__ import annotations
