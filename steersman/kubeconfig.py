@@ -78,7 +78,10 @@ def merge(target: Path, addition: dict[str, Any]) -> None:
     try:
         existing = yaml.safe_load(target.read_text()) if target.exists() else None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise KubeconfigError(f"{target} is not valid YAML: {error}") from error
+        # The error itself quotes the file, with its secrets.
+        mark = getattr(error, "problem_mark", None)
+        where = f": line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+        raise KubeconfigError(f"{target} is not valid YAML{where}") from None
     if existing is None:
         existing = {"apiVersion": "v1", "kind": "Config"}
     if not isinstance(existing, dict) or existing.get("kind", "Config") != "Config":

@@ -37,6 +37,7 @@ _TIMED_OUT: Obj = {
     "reason": "Timeout",
     "code": 504,
 }
+_REDACTED = "<secret contents redacted>"
 _STATUS_START = b'{"kind":"Status"'
 
 
@@ -106,6 +107,8 @@ class AuditFilter:
         else:
             status = error.to_status()
             event.status = {name: value for name, value in status.items() if name not in ("kind", "apiVersion")}
+            if event.level < policy.REQUEST and _may_quote_a_secret(request, error):
+                event.status |= {"message": _REDACTED, "details": {}}
             await event.response_object(orjson.dumps(status))
         if request.long_running:
             await self._audit.tell(event, "ResponseStarted")
@@ -146,6 +149,12 @@ class AuditFilter:
         event.status = {name: value for name, value in status.items() if name not in ("kind", "apiVersion")}
         await event.response_object(orjson.dumps(status))
         await self._audit.tell(event, "ResponseStarted")
+
+
+def _may_quote_a_secret(request: Request, error: ApiError) -> bool:
+    """Whether a refusal's text may show the Secret that was sent or patched: whoever sent it may see that, the log may not."""
+    harmless = error.code in (401, 403, 404, 405, 409, 429)
+    return not harmless and (request.info.group, request.info.resource) == ("", "secrets")
 
 
 async def _note_body(event: AuditEvent, reply: Reply) -> None:
