@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from apimachinery import quantity
-from openapi import scalars
+from openapi import gofloat, scalars
 from openapi.schemas import Field, TypeInfo
 
 Decode = Callable[[Any], Any]
@@ -77,8 +77,10 @@ def _bool(value: Any) -> Any:
 
 
 def _float(value: Any) -> Any:
-    if type(value) is float or type(value) is int:
+    if type(value) is int:
         return value
+    if type(value) is float:
+        return gofloat.plain(value)
     raise Slow
 
 
