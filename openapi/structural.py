@@ -11,10 +11,11 @@ Values against the rules of the schema: openapi.validate. Rules for schemas: api
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from openapi import compile, explain, schemas
+from openapi import compile, explain, scalars, schemas
 from openapi.explain import DecodeError, Pairs
 from openapi.schemas import Field, TypeInfo
 
@@ -291,9 +292,14 @@ class CustomType(TypeInfo):
         return {"metadata": {}}
 
     def restored(self, obj: Any) -> Any:
-        """Nothing is pruned or coerced: what should not be there is for validation to find."""
+        """Nothing is pruned, and what should not be there is for validation to find; times that are none are dropped."""
         out = explain.plain(obj)
+        metadata = out.get("metadata")
+        if isinstance(metadata, dict):
+            bad = {"managedFields", *(name for name in _TIMES if not _is_time(metadata.get(name)))}
+            out["metadata"] = {name: value for name, value in metadata.items() if name not in bad}
         out["metadata"] = self._metadata(out, [])
+        _settle_embedded(out, self.schema)
         return out
 
     def explain(self, value: Any) -> tuple[Any, list[str]]:
@@ -330,6 +336,35 @@ class CustomType(TypeInfo):
         if not metadata.get("managedFields", True):
             del metadata["managedFields"]  # which asks for nothing, where a built-in kind's would ask to clear them
         return metadata
+
+
+_TIMES = ("creationTimestamp", "deletionTimestamp")
+
+
+def _is_time(value: Any) -> bool:
+    if not isinstance(value, str):
+        return True
+    try:
+        scalars.canonical_time(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _settle_embedded(obj: Any, schema: Structural | bool | None) -> None:
+    """Metadata of embedded resources as it is written again, where it can be read."""
+    if not isinstance(schema, Structural):
+        return
+    if isinstance(obj, dict):
+        if schema.embedded and "metadata" in obj:
+            with contextlib.suppress(DecodeError):
+                metadata = metadata_type().decode({} if obj["metadata"] is None else obj["metadata"])[0]
+                obj["metadata"] = {name: value for name, value in metadata.items() if name != "managedFields" or value}
+        for key, value in obj.items():
+            _settle_embedded(value, schema.child(key))
+    elif isinstance(obj, list):
+        for item in obj:
+            _settle_embedded(item, schema.items)
 
 
 def _kind(value: Any) -> str:

@@ -254,7 +254,7 @@ class CustomKind(Kind):
             found += crd_scale.check_status(obj, self.scale)
         found += embedded.validate(obj, version.schema, "")
         found += repetitions.validate(obj, version.schema, "")
-        return found + self._check_rules(ctx, obj, None, found, None)
+        return found + self._check_rules(ctx, obj, None, found, None, unnamed=not obj["metadata"].get("name"))
 
     def validate_update(self, ctx: Ctx, obj: Obj, old: Obj) -> list[FieldError]:
         """What was wrong before and did not change may stay (ratcheting)."""
@@ -286,13 +286,20 @@ class CustomKind(Kind):
         return version.status_validator.check(obj["status"], "status", correlation=part)
 
     def _check_rules(
-        self, ctx: Ctx, obj: Obj, old: Obj | None, found: list[FieldError], correlation: Correlation | None
+        self,
+        ctx: Ctx,
+        obj: Obj,
+        old: Obj | None,
+        found: list[FieldError],
+        correlation: Correlation | None,
+        *,
+        unnamed: bool = False,
     ) -> list[FieldError]:
         """The rules' errors; they are not run on data whose form is wrong."""
         rules = self.by_version[ctx.version].rules()
         if rules is None:
             return []
-        if any(error.reason in validate.BLOCKING for error in found):
+        if unnamed or any(error.reason in validate.BLOCKING for error in found):
             return [field.invalid("<nil>", None, _NOT_CHECKED)]
         errors_, warnings = rules.check(obj, old, correlation=correlation)
         ctx.warnings.extend(warnings)
