@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 import aiohttp
 
 from apimachinery import clock as clocks
 from apimachinery.clock import Clock
+from apimachinery.filewatch import Followed
 from apiserver import outbound
 from apiserver.audit.config import Config
 from apiserver.audit.events import truncated
 from client import kubeconfig
+from client.kubeconfig import Credentials
 
 log = logging.getLogger(__name__)
 
@@ -28,19 +32,25 @@ _END_SECONDS = 1.0  # for what still waits when the server ends
 Failed = Callable[[str, int], None]
 
 
+def _server(path: Path) -> tuple[tuple[Credentials, ssl.SSLContext], list[Path]]:
+    """What a kubeconfig says, and the files that say it. KubeconfigError, ssl.SSLError."""
+    credentials = kubeconfig.load(path)
+    return (credentials, credentials.ssl_context()), kubeconfig.files(path)
+
+
 class WebhookBackend:
-    """process() queues an event; run() sends batches. In blocking modes each event is sent by itself, and waited for."""
+    """process() queues an event; run() sends batches. In blocking modes each event is sent by itself, and waited for.
+
+    The kubeconfig and the certificates it names are read again as they are renewed.
+    """
 
     name = "webhook"
 
     def __init__(self, config: Config, clock: Clock, failed: Failed) -> None:
         """kubeconfig.KubeconfigError when the file cannot be used."""
         assert config.audit_webhook_config_file is not None
-        credentials = kubeconfig.load(config.audit_webhook_config_file)
-        self._url = credentials.server
-        self._tls = credentials.ssl_context()
-        self._name = credentials.server_name
-        self._credentials = credentials
+        path = config.audit_webhook_config_file
+        self._server = Followed(clock, lambda: _server(path))
         self._clock = clock
         self._failed = failed
         self._config = config
@@ -137,19 +147,23 @@ class WebhookBackend:
     async def _post(self, body: bytes) -> str:
         """What went wrong, "" when nothing did."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(auto_decompress=False)
+            self._session = aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
+        credentials, tls = await self._server.current()
         headers = {"Content-Type": "application/json", "Accept": "application/json, */*"}
-        if token := self._token():
-            headers["Authorization"] = f"Bearer {token}"
         try:
+            token = credentials.token
+            if credentials.token_file:
+                token = (await asyncio.to_thread(Path(credentials.token_file).read_text)).strip()
+            if token:
+                headers["Authorization"] = f"Bearer {token}"
             async with (
                 clocks.timeout(self._clock, _TIMEOUT),
                 self._session.post(
-                    self._url,
+                    credentials.server,
                     data=body,
                     headers=headers,
-                    ssl=self._tls,
-                    server_hostname=self._name,
+                    ssl=tls,
+                    server_hostname=credentials.server_name,
                     allow_redirects=False,
                 ) as answer,
             ):
@@ -157,13 +171,7 @@ class WebhookBackend:
         except TimeoutError:
             return "context deadline exceeded"
         except (aiohttp.ClientError, OSError) as error:
-            return outbound.words(error, self._name or self._url)
-
-    def _token(self) -> str:
-        if self._credentials.token_file:
-            with open(self._credentials.token_file) as file:
-                return file.read().strip()
-        return self._credentials.token or ""
+            return outbound.words(error, credentials.server_name or credentials.server)
 
     async def close(self) -> None:
         """One more attempt for what waits."""

@@ -264,3 +264,21 @@ async def test_events_that_a_webhook_never_takes_are_counted(tmp_path: Path) -> 
         assert not await pending
         await backend.close()
         assert (taken, failures) == ([], [("webhook", 1)])
+
+
+async def test_a_webhooks_token_that_cannot_be_read_loses_its_event_and_no_other(tmp_path: Path) -> None:
+    async with sink(tmp_path, [200]) as (path, taken):
+        stated = yaml.safe_load(path.read_text())
+        stated["users"][0]["user"] = {"tokenFile": "token"}
+        path.write_text(yaml.safe_dump(stated))
+        backend, failures = webhook(path, audit_webhook_mode="blocking")
+        lost = backend.process(b'{"auditID":"1"}')
+        assert lost is not None
+        assert not await lost
+        assert failures == [("webhook", 1)]
+        (tmp_path / "token").write_text("for-the-sink\n")
+        sent = backend.process(b'{"auditID":"2"}')
+        assert sent is not None
+        assert await sent
+        await backend.close()
+        assert [event["auditID"] for batch in taken for event in batch["items"]] == ["2"]
