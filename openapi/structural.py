@@ -27,12 +27,17 @@ DEDUCED = TypeInfo("any", code="U")
 
 
 class Structural:
-    """A node of a schema. additional: a schema, True (anything) or None. default: MISSING when there is none."""
+    """A node of a schema. additional: a schema, True (anything) or None. default: MISSING when there is none.
+
+    holds_embedded, holds_unique: whether it or what is below it is an embedded resource, a list of type set or map.
+    """
 
     __slots__ = (
         "additional",
         "default",
         "embedded",
+        "holds_embedded",
+        "holds_unique",
         "int_or_string",
         "items",
         "keys",
@@ -67,6 +72,10 @@ class Structural:
         self.list_type: str = raw.get("x-kubernetes-list-type", "")
         self.keys: tuple[str, ...] = tuple(raw.get("x-kubernetes-list-map-keys") or ())
         self.map_type: str = raw.get("x-kubernetes-map-type", "")
+        below = [*self.properties.values(), self.additional, self.items]
+        nodes = [node for node in below if isinstance(node, Structural)]
+        self.holds_embedded: bool = self.embedded or any(node.holds_embedded for node in nodes)
+        self.holds_unique: bool = self.list_type in ("set", "map") or any(node.holds_unique for node in nodes)
 
     def child(self, name: str) -> Structural | bool | None:
         """The schema under a key: True where anything goes, None where nothing is known."""
@@ -80,7 +89,7 @@ class Structural:
         copy = Structural.__new__(Structural)
         for slot in self.__slots__:
             setattr(copy, slot, getattr(self, slot))
-        copy.embedded = True
+        copy.embedded = copy.holds_embedded = True
         return copy
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from apimachinery import field
 from apimachinery.field import FieldError
 from apiserver.validation import meta, names
+from apiserver.validation.places import places
 from openapi import structural
 from openapi.explain import DecodeError
 from openapi.structural import Structural
@@ -19,21 +20,10 @@ Obj = dict[str, Any]
 
 def validate(obj: Any, schema: Structural | bool | None, path: str) -> list[FieldError]:
     """What is wrong with the embedded resources in a value of that schema."""
-    if not isinstance(schema, Structural):
-        return []
     found: list[FieldError] = []
-    if isinstance(obj, dict):
-        if schema.embedded:
-            found += _resource(obj, path)
-        for key, value in obj.items():
-            child = schema.properties.get(key)
-            if child is not None:
-                found += validate(value, child, field.child(path, key))
-            elif schema.additional is not None:
-                found += validate(value, schema.additional, field.key(path, key))
-    elif isinstance(obj, list):
-        for position, item in enumerate(obj):
-            found += validate(item, schema.items, field.index(path, position))
+    for value, node, where in places(obj, schema, path, lambda node: node.holds_embedded):
+        if node.embedded and isinstance(value, dict):
+            found += _resource(value, where)
     return found
 
 

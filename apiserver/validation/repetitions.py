@@ -12,32 +12,23 @@ import orjson
 
 from apimachinery import field
 from apimachinery.field import FieldError
+from apiserver.validation.places import places
 from openapi.structural import Structural
 
 
 def validate(obj: Any, schema: Structural | bool | None, path: str) -> list[FieldError]:
     """What occurs twice in a value of that schema."""
-    if not isinstance(schema, Structural):
-        return []
     found: list[FieldError] = []
-    if isinstance(obj, dict):
-        for key, value in obj.items():
-            child = schema.properties.get(key)
-            if child is not None:
-                found += validate(value, child, field.child(path, key))
-            elif schema.additional is not None:
-                found += validate(value, schema.additional, field.key(path, key))
-    elif isinstance(obj, list):
-        if len(obj) < 2 and schema.list_type != "map":
-            pass
-        elif schema.list_type == "set":
+    for value, node, where in places(obj, schema, path, lambda node: node.holds_unique):
+        if not isinstance(value, list):
+            continue
+        if node.list_type == "map":
+            found += _repeated_keys(value, node, where)
+        elif node.list_type == "set" and len(value) > 1:
             found += [
-                field.duplicate(field.index(path, position), field.as_map(obj[position])) for position in _repeated(obj)
+                field.duplicate(field.index(where, position), field.as_map(value[position]))
+                for position in _repeated(value)
             ]
-        elif schema.list_type == "map":
-            found += _repeated_keys(obj, schema, path)
-        for position, item in enumerate(obj):
-            found += validate(item, schema.items, field.index(path, position))
     return found
 
 

@@ -176,8 +176,8 @@ def _validate_version_set(spec: Obj, versions: list[Obj], *, given: bool) -> Err
         shown = drawn.versions(versions)
         errors.append(field.invalid("spec.versions", shown, "must contain unique version names"))
     if sum(bool(version.get("storage")) for version in versions) != 1:
-        shown = drawn.versions(versions) if given else None
-        errors.append(field.invalid("spec.versions", shown, "must have exactly one version marked as storage version"))
+        value = drawn.versions(versions) if given else None
+        errors.append(field.invalid("spec.versions", value, "must have exactly one version marked as storage version"))
     first = spec.get("version", "")
     problems = names.dns1035_label(first) if first else []
     if problems:
