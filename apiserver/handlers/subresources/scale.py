@@ -28,6 +28,8 @@ from apiserver.patch.fieldset import Path
 from apiserver.registry import metadata
 from apiserver.registry.kind import Obj, Scale
 from apiserver.registry.store import Admission, Result
+from apiserver.validation import meta as meta_rules
+from apiserver.validation import names as name_rules
 from openapi import schemas
 from serving.reply import Reply
 
@@ -219,10 +221,12 @@ def _selector_text(selector: Any) -> str:
 
 
 def _validate(scale: Obj) -> None:
+    found = meta_rules.validate_object_meta(scale["metadata"], True, name_rules.dns_subdomain, core=True)
     count = (scale.get("spec") or {}).get("replicas") or 0
     if count < 0:
-        problem = field.invalid("spec.replicas", count, "must be greater than or equal to 0")
-        raise errors.invalid(_GROUP, "Scale", scale["metadata"].get("name", ""), [problem])
+        found.append(field.invalid("spec.replicas", count, "must be greater than or equal to 0"))
+    if found:
+        raise errors.invalid(_GROUP, "Scale", scale["metadata"].get("name", ""), found)
 
 
 class _ScaleAdmission:

@@ -84,7 +84,7 @@ class Deployment(Kind):
         return errors + podtemplates.fixed_selector(new_spec, old_spec)
 
     def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
-        if ctx.subresource:
+        if ctx.subresource == "status":
             return []
         advice = strategy.pod_name_advice(obj["metadata"]["name"]) if old is None else []
         return advice + podtemplates.warnings(obj, old)

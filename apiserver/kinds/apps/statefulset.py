@@ -98,7 +98,7 @@ class StatefulSet(Kind):
         return errors
 
     def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
-        if ctx.subresource:
+        if ctx.subresource == "status":
             return []
         texts = podtemplates.warnings(obj, old)
         below = "" if old is None else ".Spec"  # the original misspells it

@@ -72,7 +72,9 @@ class ReplicationControllerKind(Kind):
         return _validate_spec(obj["spec"], old["spec"].get("template"))
 
     def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
-        if ctx.subresource or (old is not None and obj["metadata"]["generation"] == old["metadata"]["generation"]):
+        if ctx.subresource == "status" or (
+            old is not None and obj["metadata"]["generation"] == old["metadata"]["generation"]
+        ):
             return []
         if old is not None:  # the original looks at the template that is replaced
             return warnings.template_warnings(old["spec"].get("template"), "spec.template")

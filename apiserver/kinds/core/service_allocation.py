@@ -25,6 +25,7 @@ from apiserver.registry.service_ips import (
 )
 from apiserver.validation.services import EXTERNAL_NAME, LOAD_BALANCER, NODE_PORT, needs_health_check
 
+_SOME_PORT = 30000
 _PORT_TYPES = (NODE_PORT, LOAD_BALANCER)
 
 
@@ -36,7 +37,9 @@ async def begin_create(ctx: Ctx, service: Obj) -> None:
         return
     _refuse(service, service_families.fill(service["spec"], None, allocators.families))
     if not service["metadata"].get("name"):
-        return  # nothing can be taken in its name; validation refuses it
+        if needs_health_check(service["spec"]) and not service["spec"].get("healthCheckNodePort"):
+            service["spec"]["healthCheckNodePort"] = _SOME_PORT
+        return  # nothing can be taken in its name; validation refuses that alone
     taking = _Taking(ctx, allocators, await allocators.ports(), service)
     await taking.addresses()
     if service["spec"].get("type") in _PORT_TYPES:
