@@ -18,9 +18,9 @@ from typing import Any, Generic, Self, TypeVar
 from apimachinery import field, meta, times
 from apimachinery.clock import Clock
 from apimachinery.errors import ApiError
+from apimachinery.tokenbucket import TokenBucket
 from client.api import MERGE, Client, Unreachable
 from client.resources import EVENTS, EVENTS_V1
-from client.workqueue import TokenBucket
 
 log = logging.getLogger(__name__)
 

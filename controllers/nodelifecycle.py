@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 from apimachinery import meta, times
 from apimachinery.clock import wait_for
 from apimachinery.errors import ApiError
+from apimachinery.tokenbucket import TokenBucket
 from client.api import Unreachable
 from client.resources import LEASES, NODES, PODS
-from client.workqueue import TokenBucket
 from controllers.base import EVENTS_RULE, Controller, Rule, copy, gather_all, ignoring_absence
 
 log = logging.getLogger(__name__)

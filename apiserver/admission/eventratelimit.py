@@ -14,6 +14,7 @@ from apimachinery import field
 from apimachinery.clock import Clock
 from apimachinery.errors import ApiError
 from apimachinery.field import FieldError
+from apimachinery.tokenbucket import TokenBucket
 from apiserver.admission.base import Attributes, Env, Operation
 from apiserver.configscheme import ConfigError, Entry, Scheme, Types, aggregate
 
@@ -28,29 +29,11 @@ _TYPES: Types = {
     },
 }
 _SCHEME = Scheme(
-    "k8s.io/kubernetes/plugin/pkg/admission/eventratelimit/config.go:31",
+    "pkg/admission/eventratelimit/config.go:31",
     _TYPES,
     {("eventratelimit.admission.k8s.io/v1alpha1", "Configuration"): Entry("Configuration", "")},
     strict=False,
 )
-
-
-class Bucket:
-    """Tokens; full at first."""
-
-    __slots__ = ("_burst", "_filled", "_qps", "_tokens")
-
-    def __init__(self, qps: float, burst: int, now: float) -> None:
-        self._qps, self._burst = qps, burst
-        self._tokens, self._filled = float(burst), now
-
-    def take(self, now: float) -> bool:
-        self._tokens = min(float(self._burst), self._tokens + max(0.0, now - self._filled) * self._qps)
-        self._filled = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
 
 
 def _of_source(a: Attributes) -> str:
@@ -80,19 +63,19 @@ class Limit:
         self._qps, self._burst = stated["qps"], stated["burst"]
         self._size = 1 if self.type == "Server" else stated.get("cacheSize") or _CACHE
         self._clock = clock
-        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def refusal(self, a: Attributes) -> str:
         """ "" when the event may pass."""
-        key, now = self._key(a), self._clock.monotonic()
+        key = self._key(a)
         bucket = self._buckets.get(key)
         if bucket is None:
-            bucket = self._buckets[key] = Bucket(self._qps, self._burst, now)
+            bucket = self._buckets[key] = TokenBucket(self._clock, self._qps, self._burst)
             if len(self._buckets) > self._size:
                 self._buckets.popitem(last=False)
         else:
             self._buckets.move_to_end(key)
-        return "" if bucket.take(now) else f"limit reached on type {self.type} for key {key}"
+        return "" if bucket.take() else f"limit reached on type {self.type} for key {key}"
 
 
 class Plugin:

@@ -15,6 +15,7 @@ import aiohttp
 from apimachinery import clock as clocks
 from apimachinery.clock import Clock
 from apimachinery.filewatch import Followed
+from apimachinery.tokenbucket import TokenBucket
 from apiserver import outbound
 from apiserver.audit.config import Config
 from apiserver.audit.events import truncated
@@ -59,8 +60,8 @@ class WebhookBackend:
         self._waiting: deque[bytes] = deque()
         self._some = asyncio.Event()
         self._full = asyncio.Event()
-        self._tokens = float(config.audit_webhook_batch_throttle_burst)
-        self._refilled = clock.monotonic()
+        rate, burst = config.audit_webhook_batch_throttle_qps, config.audit_webhook_batch_throttle_burst
+        self._throttle = TokenBucket(clock, rate, burst) if config.audit_webhook_batch_throttle_enable else None
         self._session: aiohttp.ClientSession | None = None
 
     def process(self, line: bytes) -> Awaitable[bool] | None:
@@ -93,7 +94,8 @@ class WebhookBackend:
                         await clocks.wait_for(self._clock, self._full.wait(), config.audit_webhook_batch_max_wait)
                     except TimeoutError:
                         pass
-                await self._throttle()
+                if self._throttle is not None:
+                    await self._clock.sleep(self._throttle.reserve())
                 await slots.acquire()
                 batch = self._take()
                 sending.create_task(self._send(batch), name="audit-webhook").add_done_callback(
@@ -115,19 +117,6 @@ class WebhookBackend:
         if len(self._waiting) < config.audit_webhook_batch_max_size:
             self._full.clear()
         return batch
-
-    async def _throttle(self) -> None:
-        config = self._config
-        if not config.audit_webhook_batch_throttle_enable:
-            return
-        rate = config.audit_webhook_batch_throttle_qps
-        now = self._clock.monotonic()
-        burst = float(config.audit_webhook_batch_throttle_burst)
-        self._tokens = min(burst, self._tokens + (now - self._refilled) * rate)
-        self._refilled = now
-        self._tokens -= 1
-        if self._tokens < 0:
-            await self._clock.sleep(-self._tokens / rate)
 
     async def _send(self, batch: Sequence[bytes]) -> bool:
         body = _OPENING + b",".join(batch) + b"]}"

@@ -3,7 +3,8 @@ import asyncio
 import pytest
 
 from apimachinery.clock import ControlledClock, settle
-from client.workqueue import ItemBackoff, ShutDown, TokenBucket, WorkQueue
+from apimachinery.tokenbucket import TokenBucket
+from client.workqueue import ItemBackoff, ShutDown, WorkQueue
 
 
 async def test_a_key_is_handed_out_once_and_again_after_done() -> None:

@@ -23,6 +23,7 @@ from apimachinery import clock as clocks
 from apimachinery import times
 from apimachinery.clock import Clock
 from apimachinery.field import go_quote
+from apimachinery.tokenbucket import TokenBucket
 from apiserver import outbound
 from apiserver.authn import jose
 from apiserver.authn.base import quoted
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 _GRACE = 30  # seconds before keys expire from which on they may be fetched again
 _TIMEOUT = 30.0
 _MAX_DOCUMENT = 4 * 1024 * 1024
-_BURST, _PER_SECOND = 10.0, 1.0  # fetches of keys
+_BURST, _PER_SECOND = 10, 1.0  # fetches of keys
 _LEEWAY = 60  # seconds by which a token may be from the future
 _WELL_KNOWN = "/.well-known/openid-configuration"
 
@@ -148,8 +149,7 @@ class KeySet:
         self._keys: list[jose.Foreign] = []
         self._expires = 0.0
         self._fetching: asyncio.Future[list[jose.Foreign]] | None = None
-        self._fetches = _BURST
-        self._refilled = clock.monotonic()
+        self._fetches = TokenBucket(clock, _PER_SECOND, _BURST)
 
     async def verify(self, token: jose.Signed) -> bytes:
         """The payload of a token that one of the keys signed. ProviderError."""
@@ -166,15 +166,8 @@ class KeySet:
         raise ProviderError("failed to verify signature: failed to verify id token signature")
 
     def _may_fetch(self) -> bool:
-        if self._fetching is not None:
-            return True  # somebody else's fetch
-        now = self._clock.monotonic()
-        self._fetches = min(_BURST, self._fetches + (now - self._refilled) * _PER_SECOND)
-        self._refilled = now
-        if self._fetches < 1:
-            return False
-        self._fetches -= 1
-        return True
+        """Of fetches that somebody else began, everybody may have the outcome."""
+        return self._fetching is not None or self._fetches.take()
 
     async def _fetched(self) -> list[jose.Foreign]:
         if self._fetching is None:
