@@ -28,7 +28,7 @@ _TYPES: Types = {
     },
 }
 _SCHEME = Scheme(
-    "k8s.io/kubernetes/plugin/pkg/admission/podtolerationrestriction/config.go:31",
+    "pkg/admission/podtolerationrestriction/config.go:31",
     _TYPES,
     {("podtolerationrestriction.admission.k8s.io/v1alpha1", "Configuration"): Entry("Configuration", "")},
     strict=False,

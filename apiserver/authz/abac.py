@@ -29,7 +29,7 @@ _TYPES: Types = {
     "v0.Policy": _OLD,
 }
 _SCHEME = Scheme(
-    "k8s.io/kubernetes/pkg/apis/abac/register.go:33",
+    "pkg/apis/abac/register.go:33",
     _TYPES,
     {(f"{_GROUP}/v1beta1", "Policy"): Entry("Policy", ""), (f"{_GROUP}/v0", "Policy"): Entry("v0.Policy", "v0")},
     strict=False,

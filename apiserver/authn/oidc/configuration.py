@@ -12,7 +12,7 @@ from apiserver.configscheme import ConfigError, Entry, Scheme, Unregistered, fil
 from apiserver.configscheme import parse as parse_document
 
 KIND = "AuthenticationConfiguration"
-_SCHEME = "k8s.io/kubernetes/pkg/kubeapiserver/options/authentication.go:879"
+_SCHEME = "pkg/kubeapiserver/options/authentication.go:879"
 _GROUP = "apiserver.config.k8s.io"
 _VERSIONS = ("v1", "v1beta1", "v1alpha1")
 _OTHERS = ("AdmissionConfiguration", "AuthorizationConfiguration", "EncryptionConfiguration", "TracingConfiguration")
