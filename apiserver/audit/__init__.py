@@ -101,6 +101,7 @@ def build(config: Config, clock: Clock, metrics: Metrics) -> Audit | None:
     ):
         if value < 0:
             raise ValueError(f"--audit-log-{flag} {value} can't be a negative number")
+    _check_batches(config)
     if config.audit_log_path:
         from apiserver.audit.log import LogBackend
 
@@ -112,3 +113,19 @@ def build(config: Config, clock: Clock, metrics: Metrics) -> Audit | None:
         audit.backends.append(webhook)
         audit.work["audit-webhook"] = webhook.run
     return audit if audit.backends else None
+
+
+def _check_batches(config: Config) -> None:
+    """ValueError for batches that could never be sent."""
+    if config.audit_webhook_config_file is None or config.audit_webhook_mode != "batch":
+        return
+    numbers: dict[str, float] = {
+        "buffer size": config.audit_webhook_batch_buffer_size,
+        "max batch size": config.audit_webhook_batch_max_size,
+    }
+    if config.audit_webhook_batch_throttle_enable:
+        numbers["throttle QPS"] = config.audit_webhook_batch_throttle_qps
+        numbers["throttle burst"] = config.audit_webhook_batch_throttle_burst
+    for what, value in numbers.items():
+        if value <= 0:
+            raise ValueError(f"invalid audit batch webhook {what} {value:g}, must be a positive number")
