@@ -95,13 +95,21 @@ def _merge_map(original: Map | None, patch: Map, info: TypeInfo | None) -> Map:
         current = original[key]
         if isinstance(value, dict):
             found, strategy, _ = _lookup(info, key)
-            original[key] = value if strategy == "replace" else _merge_map(current, value, found)
+            merged = value if strategy == "replace" else _merge_map(current, value, found)
+            original[key] = _by_key(merged) if found is not None and found.kind == "any" else merged
         elif isinstance(value, list):
             element, strategy, merge_key = _lookup_list(info, key)
             original[key] = _merge_field(current, value, element, strategy, merge_key, deleting=deleting)
         else:
             original[key] = value
     return original
+
+
+def _by_key(value: Any) -> Any:
+    """What has no type of its own is written again with its keys in order."""
+    if isinstance(value, dict):
+        return {key: _by_key(value[key]) for key in sorted(value)}
+    return [_by_key(item) for item in value] if isinstance(value, list) else value
 
 
 def _put(original: Map, key: str, value: Any) -> None:
@@ -131,6 +139,8 @@ def _target(key: str, prefix: str, problem: str) -> str:
 
 
 def _same_type(left: Any, right: Any) -> bool:
+    if isinstance(left, dict):  # of whatever class: a ControllerRevision's data has one of its own
+        return isinstance(right, dict)
     return type(left) is type(right)
 
 
