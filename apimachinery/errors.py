@@ -209,10 +209,6 @@ def gone(message: str) -> ApiError:
     return ApiError(410, "Gone", message)
 
 
-def too_many_requests(message: str, retry_after: int) -> ApiError:
-    return ApiError(429, "TooManyRequests", message, retry_after=retry_after)
-
-
 def timeout(message: str, retry_after: int = 0) -> ApiError:
     return ApiError(504, "Timeout", f"Timeout: {message}", details={}, retry_after=retry_after or None)
 

@@ -194,10 +194,6 @@ def is_ready(pod: Obj) -> bool:
     return meta.is_condition_true(pod, "Ready")
 
 
-def is_scheduled(pod: Obj) -> bool:
-    return bool((pod.get("spec") or _NONE).get("nodeName"))
-
-
 def ready_since(pod: Obj) -> float | None:
     """Seconds since the epoch of when it became ready; None when it is not ready or does not say."""
     ready = meta.condition(pod, "Ready")

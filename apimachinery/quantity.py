@@ -308,11 +308,6 @@ def from_bytes(count: int) -> Quantity:
     return Quantity(count, 0, BINARY_SI)
 
 
-def from_milli(count: int) -> Quantity:
-    """Thousandths (of a CPU)."""
-    return Quantity(count, MILLI)
-
-
 def total(quantities: Iterable[Quantity]) -> Quantity:
     """The sum; zero of none."""
     result = ZERO

@@ -149,10 +149,6 @@ class Informer:
         """The objects that the indexer `name` puts under that value."""
         return [self._objects[key] for key in self._indexes[name].get(value, ())]
 
-    def index_values(self, name: str) -> Strings:
-        """The values that the index has entries for."""
-        return list(self._indexes[name])
-
     # -- setting up
 
     def add_indexers(self, indexers: Mapping[str, Indexer]) -> None:
@@ -334,7 +330,6 @@ class Informer:
 
 
 Objs = list[Obj]
-Strings = list[str]
 
 
 class Informers:

@@ -30,11 +30,6 @@ class FieldError(ValueError):
     """The pod has no such field; the text is the original's."""
 
 
-def needs_addresses(path: str) -> bool:
-    """Whether the field is known only once the pod has its sandbox."""
-    return path in ("status.podIP", "status.podIPs")
-
-
 def extract(pod: Obj, path: str, status: Mapping[str, Any]) -> str:
     """The text of a field; status: the addresses as the node agent knows them now."""
     metadata = pod["metadata"]

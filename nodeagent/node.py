@@ -245,10 +245,6 @@ class Node:
             self._conditions = present
             self._nudge.set()
 
-    def nudge(self) -> None:
-        """Look at the node's condition now."""
-        self._nudge.set()
-
     async def _status_forever(self) -> None:
         config, begun = self._config, self._clock.monotonic()
         while True:

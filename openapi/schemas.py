@@ -252,8 +252,3 @@ def load() -> Schemas:
             "openapi/data/schemas.json is missing: run `make setup` (python -m openapi.distil)"
         ) from None
     return Schemas(orjson.loads(raw))
-
-
-def decode_check(name: str, obj: Any) -> tuple[Any, list[str]]:
-    """TypeInfo.decode() of the named type."""
-    return load().type(name).decode(obj)

@@ -17,7 +17,6 @@ from streaming.duplex import Duplex
 SYN_STREAM, SYN_REPLY, RST_STREAM, SETTINGS, PING, GOAWAY, HEADERS, WINDOW_UPDATE = 1, 2, 3, 4, 6, 7, 8, 9
 FLAG_FIN = 0x01
 CANCEL, INTERNAL_ERROR, REFUSED = 5, 6, 3
-MAX_FRAME = 16 * 1024 * 1024 - 1  # the length field has 24 bits
 MAX_DATA = 32 * 1024  # bytes of data we put into one frame
 MAX_HEADERS = 1024 * 1024  # bytes of a header block once inflated
 STREAM_LIMIT = 1024 * 1024  # bytes held for a stream's reader before the session stops reading

@@ -12,8 +12,6 @@ from apimachinery import field
 from apimachinery.field import FieldError
 from apiserver.validation import names
 
-_NO_ERRORS: list[FieldError] = []
-
 
 def validate_label_name(name: str, path: str) -> list[FieldError]:
     return [field.invalid(path, name, text) for text in names.qualified_name(name)]

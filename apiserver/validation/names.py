@@ -26,7 +26,6 @@ _VALUE_FMT = "(" + _KEY_FMT + ")?"
 _C_IDENTIFIER_FMT = "[A-Za-z_][A-Za-z0-9_]*"
 _PERCENT_FMT = "[0-9]+%"
 _HEADER_FMT = "[-A-Za-z0-9]+"
-_ENV_FMT = "[-._a-zA-Z][-._a-zA-Z0-9]*"
 _CONFIG_KEY_FMT = "[-._a-zA-Z0-9]+"
 _HTTP_PATH_FMT = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 
@@ -35,7 +34,6 @@ _LABEL = re.compile(_LABEL_FMT)
 _DOTTED = _LABEL_FMT + r"(?:\." + _LABEL_FMT + ")*+"
 _SUBDOMAIN = re.compile(_DOTTED)
 _SUBDOMAIN_UNDERSCORE = re.compile(_LABEL_UNDERSCORE_FMT + r"(?:\." + _LABEL_UNDERSCORE_FMT + ")*+")
-_SUBDOMAIN_CASELESS = re.compile(_DOTTED, re.IGNORECASE | re.ASCII)
 _DNS1035 = re.compile(_DNS1035_FMT)
 _WILDCARD = re.compile(r"\*\." + _DOTTED)
 _KEY = re.compile(_KEY_FMT)
@@ -43,7 +41,6 @@ _VALUE = re.compile(_VALUE_FMT)
 _C_IDENTIFIER = re.compile(_C_IDENTIFIER_FMT)
 _PERCENT = re.compile(_PERCENT_FMT)
 _HEADER = re.compile(_HEADER_FMT)
-_ENV = re.compile(_ENV_FMT)
 _CONFIG_KEY = re.compile(_CONFIG_KEY_FMT)
 _PORT_CHARS = re.compile("[-a-z0-9]+")
 _PORT_LETTER = re.compile("[a-z]")
@@ -64,10 +61,6 @@ _SUBDOMAIN_UNDERSCORE_TEXT = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', "
     "and must start and end with an alphanumeric character"
 )
-_SUBDOMAIN_CASELESS_TEXT = (
-    "an RFC 1123 subdomain must consist of alphanumeric characters, '-' or '.', "
-    "and must start and end with an alphanumeric character"
-)
 _DNS1035_TEXT = (
     "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
     "and end with an alphanumeric character"
@@ -86,10 +79,6 @@ _VALUE_TEXT = (
 _C_IDENTIFIER_TEXT = (
     "a valid C identifier must start with alphabetic character or '_', "
     "followed by a string of alphanumeric characters or '_'"
-)
-_ENV_TEXT = (
-    "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or '.', "
-    "and must not start with a digit"
 )
 _RELAXED_ENV_TEXT = "a valid environment variable name must consist only of printable ASCII characters other than '='"
 _CONFIG_KEY_TEXT = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
@@ -138,16 +127,6 @@ def dns_subdomain_with_underscore(name: str) -> list[str]:
         texts.append(f"must be no more than {SUBDOMAIN_MAX} characters")
     if not _SUBDOMAIN_UNDERSCORE.fullmatch(name):
         texts.append(regex_text(_SUBDOMAIN_UNDERSCORE_TEXT, _SUBDOMAIN_UNDERSCORE_FMT, "example.com"))
-    return texts
-
-
-def dns_subdomain_caseless(name: str) -> list[str]:
-    """As dns_subdomain in either case; legacy driver names."""
-    texts = []
-    if _too_long(name, SUBDOMAIN_MAX):
-        texts.append(f"must be no more than {SUBDOMAIN_MAX} bytes")
-    if not _SUBDOMAIN_CASELESS.fullmatch(name):
-        texts.append(regex_text(_SUBDOMAIN_CASELESS_TEXT, _SUBDOMAIN_FMT, "Example.com"))
     return texts
 
 
@@ -296,14 +275,6 @@ def _dot_prefix(value: str) -> list[str]:
     if value in (".", ".."):
         return [f"must not be '{value}'"]
     return ["must not start with '..'"] if value.startswith("..") else []
-
-
-def env_var_name(value: str) -> list[str]:
-    """The strict form of an environment variable's name."""
-    texts = []
-    if not _ENV.fullmatch(value):
-        texts.append(regex_text(_ENV_TEXT, _ENV_FMT, "my.env-name", "MY_ENV.NAME", "MyEnvName1"))
-    return texts + _dot_prefix(value)
 
 
 def relaxed_env_var_name(value: str) -> list[str]:
