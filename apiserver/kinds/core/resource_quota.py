@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery import quantity
 from apimachinery.clock import Clock
 from apimachinery.field import FieldError
 from apiserver.kinds import cells
 from apiserver.kinds.core.podtemplate_defaults import default_resource_list
 from apiserver.registry.kind import AGE_COLUMN, NAME_COLUMN, STATUS, Column, Ctx, Kind, Obj
 from apiserver.validation import quotas
+
+_LIMITED = ("cpu", "memory", "storage", "ephemeral-storage")
+_PLAIN = ("cpu", "memory")  # whose requests may be limited by their mere name
 
 
 class ResourceQuotaKind(Kind):
@@ -44,6 +48,20 @@ class ResourceQuotaKind(Kind):
         if ctx.subresource == "status":
             return quotas.validate_quota_status(obj.get("status") or {})
         return quotas.validate_quota_update(obj.get("spec") or {}, old.get("spec") or {})
+
+    def warn(self, ctx: Ctx, obj: Obj, old: Obj | None) -> list[str]:
+        """Of a new quota that lets requests sum up to more than limits."""
+        hard = (obj.get("spec") or {}).get("hard") or {}
+        found = []
+        for name in _LIMITED if old is None else ():
+            requests, limits = f"requests.{name}", f"limits.{name}"
+            if requests not in hard and name in _PLAIN:
+                requests = name
+            if requests in hard and limits in hard and quantity.parse(hard[requests]) > quantity.parse(hard[limits]):
+                found.append(
+                    f"ResourceQuota {requests} ({hard[requests]}) should be less than {limits} ({hard[limits]})"
+                )
+        return found
 
     def cells(self, obj: Obj, clock: Clock) -> list[Any]:
         status = obj.get("status") or {}
