@@ -25,7 +25,6 @@ class FlowSchema(Kind):
     namespaced = False
     subresources = (STATUS,)
     has_generation = True
-    unconditional_update = False
     columns = (
         NAME_COLUMN,
         Column("PriorityLevel", doc="spec.priorityLevelConfiguration.name"),

@@ -26,7 +26,6 @@ class PriorityLevelConfiguration(Kind):
     namespaced = False
     subresources = (STATUS,)
     has_generation = True
-    unconditional_update = False
     columns = (
         NAME_COLUMN,
         Column("Type", doc="spec.type"),
