@@ -2,7 +2,8 @@
 
 Usage is reserved before the object is stored, by compare-and-swap on the quota's status, so that concurrent creates (also
 on other API servers) never exceed a quota together. What is reserved and then not stored is given back by the quota
-controller, which recounts. Within this process the writers of a namespace take turns, which keeps conflicts rare.
+controller, which recounts. Requests of one namespace that come together are booked together: a quota is written once for
+all of them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from weakref import WeakValueDictionary
 
 from apimachinery import errors, quantity, quota
 from apimachinery.errors import ApiError
@@ -21,6 +21,7 @@ from apiserver.registry.kind import Obj
 from apiserver.registry.lookup import Lookup
 
 _ATTEMPTS = 4
+_TOGETHER = 100  # requests booked in one write
 _CLAIMS, _CLASSES = ("resource.k8s.io", "resourceclaims"), ("resource.k8s.io", "deviceclasses")
 _FOR_POD = "resource.kubernetes.io/extended-resource-claim"
 
@@ -33,6 +34,26 @@ class _Devices:
     charged: Mapping[str, quantity.Quantity] = field(default_factory=dict)
 
 
+@dataclass(slots=True, eq=False)
+class _Request:
+    """A request that waits to be booked. left: names of the quotas that it could not be booked in yet."""
+
+    attributes: Attributes
+    devices: _Devices
+    booked: asyncio.Future[None]
+    left: set[str] = field(default_factory=set)
+
+    def fail(self, error: Exception) -> None:
+        if not self.booked.done():
+            self.booked.set_exception(error)
+
+    def settle(self) -> bool:
+        """Whether it is decided, or nobody waits for it any more."""
+        if not self.left and not self.booked.done():
+            self.booked.set_result(None)
+        return self.booked.done()
+
+
 class Plugin:
     def __init__(self, env: Env) -> None:
         self._quotas = Lookup(env.reader, "", "resourcequotas")
@@ -40,7 +61,12 @@ class Plugin:
         self._reader = env.reader
         self._writer = env.writer
         self._limits = limitedresources.load(env.configuration)
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._waiting: dict[str, list[_Request]] = {}  # by namespace; there while a task books what is in it
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Let what is under way be booked."""
+        await asyncio.gather(*self._tasks)
 
     def handles(self, operation: Operation, group: str, plural: str, subresource: str) -> bool:
         if (
@@ -62,12 +88,29 @@ class Plugin:
             return
         if not self._limits.stated and not await self._quotas.list(a.namespace):
             return
-        turn = self._turns.get(a.namespace)
-        if turn is None:
-            turn = self._turns[a.namespace] = asyncio.Lock()
         devices = await self._devices(a) if (a.group, a.plural) == _CLAIMS else _Devices()
-        async with turn:
-            await self._reserve(a, devices)
+        request = _Request(a, devices, asyncio.get_running_loop().create_future())
+        waiting = self._waiting.get(a.namespace)
+        if waiting is None:
+            self._waiting[a.namespace] = [request]
+            # A task of its own: the requests are booked even if the client of the first one has left.
+            task = asyncio.create_task(self._book(a.namespace), name=f"quotas of {a.namespace}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            waiting.append(request)
+        await request.booked
+
+    async def _book(self, namespace: str) -> None:
+        """Book what waits in the namespace, until nothing does."""
+        while requests := self._waiting[namespace][:_TOGETHER]:
+            del self._waiting[namespace][: len(requests)]
+            try:
+                await self._reserve(namespace, [request for request in requests if not request.booked.done()])
+            except Exception as error:  # an edge: it concerns every request, and each tells its own client
+                for request in requests:
+                    request.fail(error)
+        del self._waiting[namespace]
 
     async def _devices(self, a: Attributes) -> _Devices:
         classes = {}
@@ -107,31 +150,48 @@ class Plugin:
                 return True
         return False
 
-    async def _reserve(self, a: Attributes, devices: _Devices) -> None:
-        pending: set[str] | None = None  # names of the quotas still to be booked; None: all
+    async def _reserve(self, namespace: str, requests: Sequence[_Request]) -> None:
+        """Decide each request in the order they came, and write what they book."""
         for attempt in range(_ATTEMPTS):
-            quotas = await self._reader.list("", "resourcequotas", a.namespace)
-            if self._limits.stated and not attempt:
-                self._cover(a, quotas, devices)
-            changed = [
-                (resource_quota, used)
-                for resource_quota in quotas
-                if pending is None or resource_quota["metadata"]["name"] in pending
-                if (used := _check(a, resource_quota, devices)) is not None
-            ]
-            if a.dry_run:
-                return
-            pending = set()
-            for resource_quota, used in changed:
-                resource_quota["status"]["used"] = used
+            quotas = {q["metadata"]["name"]: q for q in await self._reader.list("", "resourcequotas", namespace)}
+            dirty: dict[str, list[_Request]] = {}
+            for request in requests:
+                for name in self._decide(request, quotas, first=not attempt):
+                    dirty.setdefault(name, []).append(request)
+            for name, booking in dirty.items():
                 try:
-                    await self._writer.update("", "resourcequotas", resource_quota, subresource="status")
+                    await self._writer.update("", "resourcequotas", quotas[name], subresource="status")
                 except ApiError as error:
-                    if not errors.is_reason(error, "Conflict", "NotFound") or attempt == _ATTEMPTS - 1:
-                        raise
-                    pending.add(resource_quota["metadata"]["name"])
-            if not pending:
+                    again = errors.is_reason(error, "Conflict", "NotFound") and attempt < _ATTEMPTS - 1
+                    for request in booking:
+                        if again:
+                            request.left.add(name)
+                        else:
+                            request.fail(error)
+            requests = [request for request in requests if not request.settle()]
+            if not requests:
                 return
+
+    def _decide(self, request: _Request, quotas: Mapping[str, Obj], *, first: bool) -> list[str]:
+        """Book the request in the quotas that concern it, and that it is not booked in yet; their names. Refusals go to it."""
+        a = request.attributes
+        try:
+            if first and self._limits.stated:
+                self._cover(a, list(quotas.values()), request.devices)
+            booked = {
+                name: used
+                for name, resource_quota in quotas.items()
+                if (first or name in request.left) and (used := _check(a, resource_quota, request.devices)) is not None
+            }
+        except ApiError as error:
+            request.fail(error)
+            return []
+        request.left.clear()
+        if a.dry_run:
+            return []
+        for name, used in booked.items():
+            quotas[name]["status"]["used"] = used
+        return list(booked)
 
     def _cover(self, a: Attributes, quotas: Sequence[Obj], devices: _Devices) -> None:
         """Refuses what is limited by configuration and not covered by a quota; a request that adds nothing needs none."""

@@ -113,6 +113,35 @@ async def test_many_at_once_never_exceed_it(world: World) -> None:
     assert await used(world) == {"pods": "5"}
 
 
+async def test_those_that_come_together_are_booked_in_one_write(world: World, monkeypatch: Any) -> None:
+    world.put("resourcequotas", resource_quota(pods="30"))
+    world.put("resourcequotas", resource_quota("other", count__pods="10"))
+    update = world.objects.update
+    written: list[str] = []
+
+    async def count(group: str, plural: str, obj: Obj, *, subresource: str = "") -> Obj:
+        written.append(obj["metadata"]["name"])
+        await asyncio.sleep(0)
+        return await update(group, plural, obj, subresource=subresource)
+
+    monkeypatch.setattr(world.objects, "update", count)
+    creates = [world.run("CREATE", "pods", pod(f"p{number}")) for number in range(20)]
+    outcomes = await asyncio.gather(*creates, return_exceptions=True)
+    assert sum(isinstance(outcome, ApiError) for outcome in outcomes) == 10
+    assert await used(world) == {"pods": "10"}, "what one quota refuses is not booked in another"
+    assert await used(world, "other") == {"count/pods": "10"}
+    assert sorted(written) == ["other", "q"]
+
+
+async def test_a_client_that_leaves_takes_nobody_with_it(world: World) -> None:
+    world.put("resourcequotas", resource_quota(pods="5"))
+    first, second = (asyncio.ensure_future(world.run("CREATE", "pods", pod(name))) for name in ("a", "b"))
+    await asyncio.sleep(0)
+    first.cancel()
+    await second
+    assert int((await used(world))["pods"]) >= 1
+
+
 async def test_another_servers_booking_is_seen(world: World, monkeypatch: Any) -> None:
     world.put("resourcequotas", resource_quota(pods="1"))
     update = world.objects.update
