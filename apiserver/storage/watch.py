@@ -68,7 +68,6 @@ class Watch:
     """One watcher's cursor; use it as a context manager, or close() it."""
 
     __slots__ = (
-        "_begun_at",
         "_bookmark",
         "_bookmark_at",
         "_bookmark_due",
@@ -117,7 +116,6 @@ class Watch:
         self._first = first
         self._bookmark = bookmark
         self._bookmark_due = False
-        self._begun_at = source.revision
         self._deadline = deadline
         self._bookmark_at = self._plan(now)
         self._ended = False
@@ -263,8 +261,7 @@ class Watch:
                 source.rest(self)
         if self.idle and self._bookmark_due and self._bookmark is not None:
             self._bookmark_due = False
-            if source.revision > self._begun_at:  # the original says nothing until something has happened
-                data += self._bookmark(source.revision, False)
+            data += self._bookmark(source.revision, False)
         return data
 
     def _take_first(self, ring: Ring) -> bytes:

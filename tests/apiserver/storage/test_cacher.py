@@ -256,9 +256,6 @@ async def test_bookmarks_come_each_minute_and_before_the_deadline(things: Things
         await clock.advance(2)
         assert await watch.next() == b""
         assert await watch.next() == b""
-    with await cacher.watch(form="json", make=line, bookmark=mark) as watch:
-        await clock.advance(61)
-        assert await quiet(watch), "nothing has happened since it began"
 
 
 async def test_ending_watches(things: Things) -> None:
